@@ -1,0 +1,1 @@
+"""Ablation studies of binary neural networks."""
