@@ -39,7 +39,7 @@ class ResNetESizes:
     without scale (eps 2e-5) on the raw image.
     """
 
-    name: str
+    name: str = not_hashed("a label: the sizes below say what it is")
     family: Literal["resnet_e"]
     blocks_per_stage: Stages
     channels: Stages
@@ -66,7 +66,7 @@ class BinaryDenseNetSizes:
     ``init_features`` and ``growth``.
     """
 
-    name: str
+    name: str = not_hashed("a label: the sizes below say what it is")
     family: Literal["binary_densenet"]
     layers_per_stage: Stages
     dilation: Stages
@@ -241,7 +241,7 @@ Augment = Annotated[
 class Recipe:
     """How a network is trained. ``batch_size`` counts the images of a step over all devices; loss: cross-entropy."""
 
-    name: str
+    name: str = not_hashed("a label: the fields below say what it is")
     epochs: PositiveInt
     batch_size: PositiveInt
     precision: Literal["float32", "bf16"]

@@ -1,0 +1,65 @@
+"""Which run is this? The id of a run is a hash of whatever decides its result, and of nothing else.
+
+Two configurations with the same run id give the same result, so asking for a done run returns its record; the cell id
+is the same hash without the seed, so runs of one cell differ by chance only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from bnn_ablate.data.identity import data_checksum
+from bnn_ablate.settings import Settings
+
+#: Raised by hand when a change of the code alters the result of a run; tests/test_golden_run.py says when.
+RESULTS_VERSION = 1
+
+
+def run_id(settings: Settings) -> str:
+    """12 hex digits of the SHA-256 over :func:`identity` of ``settings``."""
+    return _digest(identity(settings))
+
+
+def cell_id(settings: Settings) -> str:
+    """Like :func:`run_id`, without the seed."""
+    payload = identity(settings)
+    del payload["seed"]
+    return _digest(payload)
+
+
+def identity(settings: Settings) -> dict[str, Any]:
+    """What decides the result, as plain values: design, model, data with the images' checksum, recipe and seed."""
+    payload = hashed_fields(settings)
+    payload["data"]["checksum"] = data_checksum(settings.data)
+    payload["results_version"] = RESULTS_VERSION
+    return payload
+
+
+def hashed_fields(value: Any) -> Any:
+    """A dataclass as a dict of its hashed fields, recursively; other values as they are.
+
+    Left out: fields marked ``not_hashed``, and fields marked ``hashed_from`` that hold what older runs had.
+    """
+    if not is_dataclass(value):
+        return list(value) if isinstance(value, tuple) else value
+    kept = {}
+    for field in fields(value):
+        content = getattr(value, field.name)
+        if "not_hashed" in field.metadata:
+            continue
+        if "older_runs_had" in field.metadata and content == field.metadata["older_runs_had"]:
+            continue
+        kept[field.name] = hashed_fields(content)
+    return kept
+
+
+def canonical_json(payload: Any) -> str:
+    """One spelling for one value: sorted keys, no spaces, no NaN."""
+    return json.dumps(payload, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
+def _digest(payload: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:12]

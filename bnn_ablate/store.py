@@ -1,0 +1,213 @@
+"""The folder of runs: where each one lies, what state it is in, and who is working on it.
+
+    runs/<run id>/config.yaml       the whole configuration
+                  status.json       state, host, pid, times, and the traceback of a failure
+                  metrics.csv       a row an epoch
+                  last.ckpt         the newest checkpoint
+                  record.json       written last and by rename: it exists if and only if the run is done
+    runs/studies/<name>.json        which runs a sweep is made of
+
+Every file but metrics.csv is written to a temporary name beside it, forced to the disk, and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from bnn_ablate.design import STRICT
+from bnn_ablate.record import Record, RecordError, read_record, record_to_json
+
+#: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, to be resumed.
+State = Literal["running", "stopped", "trained", "failed", "diverged", "done"]
+STATES: tuple[str, ...] = get_args(State)
+
+HEARTBEAT_SECONDS = 15.0
+#: A heartbeat older than this belongs to a process that is gone.
+STALE_SECONDS = 120.0
+
+
+class RunBusyError(RuntimeError):
+    """Another process is working on the run; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Status:
+    """What status.json holds. ``error`` and ``traceback`` are set for failed and diverged runs."""
+
+    run_id: str
+    cell_id: str
+    seed: int
+    state: State
+    #: Labels of the choices, for tables that must show runs without a record.
+    config: dict[str, Any]
+    host: str
+    pid: int
+    job_id: str | None
+    updated: str
+    error: str | None
+    traceback: str | None
+
+
+_STATUS: TypeAdapter[Status] = TypeAdapter(Status)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds either all of it or what it held before, even after a power cut."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def now() -> str:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class RunFolder:
+    """One run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "last.ckpt"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    def record(self) -> Record | None:
+        """The record of a done run, None for any other; a broken record is an error, never ignored."""
+        path = self.path / "record.json"
+        return read_record(path) if path.exists() else None
+
+    def write_record(self, record: Record) -> None:
+        write_atomically(self.path / "record.json", record_to_json(record).encode())
+
+    def status(self) -> Status | None:
+        """The last state that was written, None where the run never started."""
+        path = self.path / "status.json"
+        if not path.exists():
+            return None
+        try:
+            return _STATUS.validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise RecordError(f"{path}: {error.errors(include_url=False)[0]['msg']}") from None
+
+    def write_status(self, status: Status) -> None:
+        write_atomically(self.path / "status.json", (json.dumps(asdict(status), indent=1) + "\n").encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run: one process at a time trains it. Raises RunBusyError when another one does.
+
+        An advisory lock of the operating system, which a dying process gives back by itself, and a heartbeat for file
+        systems whose locks do not reach other hosts: a fresh one from elsewhere means busy, a stale one is ignored.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunBusyError(f"run {self.path.name} is being worked on by {self._holder()}: wait for it") from None
+        try:
+            self._refuse_fresh_heartbeat_from_elsewhere()
+            stop = threading.Event()
+            beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
+            self._write_heartbeat()
+            beat.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                beat.join()
+                (self.path / "heartbeat.json").unlink(missing_ok=True)
+        finally:
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            beat = json.loads((self.path / "heartbeat.json").read_text())
+        except (OSError, ValueError):
+            return "another process"
+        return f"process {beat['pid']} on {beat['host']}"
+
+    def _refuse_fresh_heartbeat_from_elsewhere(self) -> None:
+        path = self.path / "heartbeat.json"
+        try:
+            beat = json.loads(path.read_text())
+            age = datetime.now(UTC).timestamp() - beat["time"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # none, or one cut off while it was written: no sign of life
+        if beat["host"] != socket.gethostname() and age < STALE_SECONDS:
+            raise RunBusyError(
+                f"run {self.path.name} is being worked on by process {beat['pid']} on {beat['host']} "
+                f"(last sign of life {age:.0f} s ago): wait for it"
+            )
+
+    def _beat(self, stop: threading.Event) -> None:
+        while not stop.wait(HEARTBEAT_SECONDS):
+            try:
+                self._write_heartbeat()
+            except OSError:
+                continue  # a full disk must not end the training; the lock still holds on this host
+
+    def _write_heartbeat(self) -> None:
+        beat = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "job_id": job_id(),
+            "time": datetime.now(UTC).timestamp(),
+        }
+        write_atomically(self.path / "heartbeat.json", json.dumps(beat).encode())
+
+
+class Store:
+    """All runs under one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def run(self, run_id: str) -> RunFolder:
+        return RunFolder(self.root / run_id)
+
+    def runs(self) -> list[RunFolder]:
+        """Every run folder, sorted by id."""
+        if not self.root.exists():
+            return []
+        return [RunFolder(path) for path in sorted(self.root.iterdir()) if (path / "status.json").exists()]
+
+    @property
+    def studies(self) -> Path:
+        return self.root / "studies"
+
+
+def job_id() -> str | None:
+    """The cluster's name for this process' job, where there is one."""
+    return os.environ.get("SLURM_JOB_ID")

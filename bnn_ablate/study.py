@@ -1,0 +1,106 @@
+"""A sweep as a named list of runs, so that a table can show what is there and what is missing.
+
+``python -m bnn_ablate -m ...`` writes runs/studies/<name>.json before its first run starts: every planned job with its
+overrides. Each job then adds its run id. The name is ``study=NAME``, or made from the swept axes and a hash of the
+overrides, so the same command is the same study; a second command under one name adds its jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from bnn_ablate.design import STRICT
+from bnn_ablate.record import RecordError
+from bnn_ablate.store import write_atomically
+
+#: Overrides that say where and how a sweep runs, not what it asks.
+NOT_ASKED = ("study=", "runs=", "trainer", "tracking", "hydra", "data.root=", "data.download=")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Job:
+    """One planned run: its overrides, and its id once it was composed."""
+
+    overrides: list[str]
+    run_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Study:
+    """A sweep's jobs in the order of the command line."""
+
+    schema: int
+    name: str
+    jobs: list[Job]
+
+
+_STUDY: TypeAdapter[Study] = TypeAdapter(Study)
+
+
+def asked(overrides: list[str]) -> list[str]:
+    """The overrides that decide results, without a leading +, ++ or ~."""
+    return [text for text in overrides if not text.lstrip("+~").startswith(NOT_ASKED)]
+
+
+def default_name(overrides: list[str]) -> str:
+    """The swept axes and six hex digits of a hash over all that was asked: ``scaling-grad-3f2a91``."""
+    swept = [text.split("=", 1)[0].lstrip("+").replace("/", ".") for text in asked(overrides) if _is_swept(text)]
+    digest = hashlib.sha256("\n".join(sorted(asked(overrides))).encode()).hexdigest()[:6]
+    return "-".join([*swept, digest])
+
+
+def _is_swept(override: str) -> bool:
+    value = override.split("=", 1)[-1]
+    return value.startswith(("choice(", "range(", "glob(")) or "," in value and not value.startswith(("[", "{"))
+
+
+def study_path(studies: Path, name: str) -> Path:
+    """Where the study of that name lies."""
+    return studies / f"{name}.json"
+
+
+def read_study(path: Path) -> Study:
+    """Read one study; a broken file is a RecordError that names it."""
+    try:
+        return _STUDY.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise RecordError(f"{path}: {error.errors(include_url=False)[0]['msg']}") from None
+
+
+def plan_jobs(studies: Path, name: str, planned: list[list[str]]) -> None:
+    """Write the planned jobs, kept together with the jobs the study already has."""
+    with _changing(studies, name):
+        jobs = {tuple(job.overrides): job for job in _jobs(studies, name)}
+        for overrides in planned:
+            jobs.setdefault(tuple(asked(overrides)), Job(overrides=asked(overrides), run_id=None))
+        _write(studies, name, list(jobs.values()))
+
+
+def add_run(studies: Path, name: str, overrides: list[str], run_id: str) -> None:
+    """Say which run a job became."""
+    with _changing(studies, name):
+        jobs = {tuple(job.overrides): job for job in _jobs(studies, name)}
+        jobs[tuple(asked(overrides))] = Job(overrides=asked(overrides), run_id=run_id)
+        _write(studies, name, list(jobs.values()))
+
+
+def _changing(studies: Path, name: str) -> FileLock:
+    studies.mkdir(parents=True, exist_ok=True)
+    return FileLock(studies / f".{name}.lock")
+
+
+def _jobs(studies: Path, name: str) -> list[Job]:
+    path = study_path(studies, name)
+    return read_study(path).jobs if path.exists() else []
+
+
+def _write(studies: Path, name: str, jobs: list[Job]) -> None:
+    study = Study(schema=1, name=name, jobs=jobs)
+    write_atomically(study_path(studies, name), (json.dumps(asdict(study), indent=1) + "\n").encode())
