@@ -1,0 +1,78 @@
+"""BinaryDenseNet (Bethge et al. 2019, arXiv 1906.08637): each layer appends features to all that came before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bnn_ablate.design import Design
+from bnn_ablate.layers import BinaryConv2d
+from bnn_ablate.models.stem import convolution, head, input_norm, stem
+from bnn_ablate.settings import BinaryDenseNetSizes, scaled
+
+
+class BinaryDenseNet(nn.Module):
+    """Images (N, in_channels, H, W) to logits (N, num_classes).
+
+    Stage i appends ``model.layers_per_stage[i]`` times ``model.growth`` features; the transition behind it reduces
+    them by ``model.reduction[i]`` and halves the image, odd sizes rounded up, unless the next stage is dilated more.
+    """
+
+    def __init__(self, model: BinaryDenseNetSizes, design: Design, *, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        growth, features = scaled(model.growth, model.width), scaled(model.init_features, model.width)
+        self.input_norm = input_norm(in_channels) if model.input_norm else nn.Identity()
+        self.stem = stem(design, in_channels, features, norm_after_pool=False)
+        stages: list[nn.Module] = []
+        for i, (layers, dilation) in enumerate(zip(model.layers_per_stage, model.dilation, strict=True)):
+            if i > 0:
+                reduced = reduced_features(features, model.reduction[i - 1])
+                pool = dilation <= model.dilation[i - 1]
+                stages.append(transition(features, reduced, pool=pool, design=design))
+                features = reduced
+            dense = [DenseLayer(features + j * growth, growth, dilation=dilation, design=design) for j in range(layers)]
+            stages.append(nn.Sequential(*dense))
+            features += layers * growth
+        self.stages = nn.Sequential(*stages)
+        self.head = head(features, num_classes, norm=True)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.stages(self.stem(self.input_norm(images))))
+
+
+class DenseLayer(nn.Module):
+    """concat(x, conv3x3(sign(BN(x)))): (N, c, H, W) -> (N, c + growth, H, W)."""
+
+    def __init__(self, in_channels: int, growth: int, *, dilation: int, design: Design) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(in_channels)
+        self.conv = BinaryConv2d(in_channels, growth, 3, stride=1, dilation=dilation, design=design)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat((x, self.conv(self.norm(x))), 1)
+
+
+def transition(in_channels: int, out_channels: int, *, pool: bool, design: Design) -> nn.Sequential:
+    """BN, [MaxPool 2/2,] ReLU, full-precision 1x1; binary: no ReLU, whose output would have the sign +1 everywhere."""
+    layers: list[nn.Module] = [nn.BatchNorm2d(in_channels)]
+    if pool:
+        layers += [nn.MaxPool2d(2, 2, ceil_mode=True)]
+    if design.downsample.name == "fp":
+        layers += [nn.ReLU(inplace=True), convolution(in_channels, out_channels, 1)]
+    else:
+        layers += [BinaryConv2d(in_channels, out_channels, 1, stride=1, dilation=1, design=design)]
+    return nn.Sequential(*layers)
+
+
+def reduced_features(features: int, rate: float) -> int:
+    """floor(features / rate), rounded to a multiple of 32 (halves to the even multiple), as the authors' code does.
+
+    Raises ValueError where nothing would be left.
+    """
+    reduced = round((features // rate) / 32) * 32
+    if reduced == 0:
+        raise ValueError(
+            f"model.reduction={rate} leaves no multiple of 32 of {features} features: "
+            "choose a smaller model.reduction or a larger model.width"
+        )
+    return reduced

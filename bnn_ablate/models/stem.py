@@ -1,0 +1,68 @@
+"""The first layers and the last: full precision in every network."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from bnn_ablate.design import Design
+
+
+def stem(design: Design, in_channels: int, features: int, *, norm_after_pool: bool) -> nn.Sequential:
+    """From the image (N, in_channels, H, W) to ``features`` maps: a quarter of the side, or all of it for CIFAR stems.
+
+    ``imagenet``: conv 7x7/2, BN, ReLU, MaxPool 3/2. ``grouped``: 3x3/2, 3x3 in 4 groups, 3x3 in 8 groups, each with BN
+    and ReLU, then MaxPool (Bethge et al. 2020, arXiv 2001.05936). ``cifar``: 3x3, BN. ``cifar_2018``: 3x3.
+    ``norm_after_pool`` adds the BatchNorm that ResNetE has behind the pooling of the first two.
+    Raises ValueError if the grouped stem cannot divide its features.
+    """
+    name = design.stem.name
+    if name == "cifar":
+        return nn.Sequential(convolution(in_channels, features, 3), nn.BatchNorm2d(features))
+    if name == "cifar_2018":
+        return nn.Sequential(convolution(in_channels, features, 3))
+    if name == "imagenet":
+        layers = [convolution(in_channels, features, 7, stride=2), nn.BatchNorm2d(features), nn.ReLU(inplace=True)]
+    else:
+        if features % 16 != 0:
+            raise ValueError(
+                f"stem=grouped splits half of its {features} features into 8 groups: "
+                "choose a model.width that makes the stem's features a multiple of 16"
+            )
+        layers = []
+        half = features // 2
+        for c_in, c_out, stride, groups in ((in_channels, half, 2, 1), (half, half, 1, 4), (half, features, 1, 8)):
+            layers += [convolution(c_in, c_out, 3, stride=stride, groups=groups)]
+            layers += [nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
+    layers += [nn.MaxPool2d(3, 2, padding=1)]
+    if norm_after_pool:
+        layers += [nn.BatchNorm2d(features)]
+    return nn.Sequential(*layers)
+
+
+def input_norm(in_channels: int) -> nn.BatchNorm2d:
+    """BatchNorm without scale on the raw image: its factor is kept at 1 and takes no gradient, its shift is learned."""
+    norm = nn.BatchNorm2d(in_channels, eps=2e-5)
+    norm.weight.requires_grad_(False)
+    return norm
+
+
+def head(features: int, num_classes: int, *, norm: bool) -> nn.Sequential:
+    """[BN,] ReLU, mean over the image, Linear: (N, features, H, W) -> logits (N, num_classes)."""
+    linear = nn.Linear(features, num_classes)
+    nn.init.normal_(linear.weight, 0, math.sqrt(2 / features))
+    nn.init.zeros_(linear.bias)
+    pooled = (nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
+    return nn.Sequential(nn.BatchNorm2d(features), *pooled) if norm else nn.Sequential(*pooled)
+
+
+def convolution(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """A full-precision convolution without bias, borders of zeros, He-normal weights of variance 2 / fan_in."""
+    layer = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
+    )
+    nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.weight[0].numel()))
+    return layer
