@@ -1,0 +1,49 @@
+# Every command that anyone needs. The first one of demo, test, ... on a fresh machine makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+SHELL := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-docs check format report bench lock clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+.venv/.ok: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: .venv/.ok ## four networks on the embedded digits: trained, recorded, compared (under 2 minutes)
+	$(BIN)/python -m bnn_ablate -m study=demo scaling=none,channel grad=ste,approxsign model.width=0.25
+	$(BIN)/python -m bnn_ablate.report
+
+test: .venv/.ok ## the test suite
+	$(BIN)/python -m pytest --ignore=tests/docs
+
+test-docs: .venv/.ok ## the README's commands, run as written (slower)
+	$(BIN)/python -m pytest tests/docs
+
+check: .venv/.ok ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.ok ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+report: .venv/.ok ## tables of all runs under runs/, written to reports/
+	$(BIN)/python -m bnn_ablate.report
+
+bench: .venv/.ok ## the training step against a float network's
+	$(BIN)/python -m bnn_ablate.bench training
+
+lock: .venv/.ok ## write the installed versions to constraints.txt
+	(grep '^#' constraints.txt; $(BIN)/pip freeze --disable-pip-version-check --exclude-editable | sed 's/+cpu$$//') > constraints.new
+	mv constraints.new constraints.txt
+	@touch .venv/.ok
+
+clean: ## remove what can be made again; runs/, datasets/ and .venv stay
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis *.egg-info
+	find bnn_ablate tests -name __pycache__ -type d -prune -exec rm -rf {} +
