@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 from bnn_ablate.data.errors import DataError
 
 if TYPE_CHECKING:
-    from bnn_ablate.data.batches import Batches, eval_batches, train_batches
+    from bnn_ablate.data.batches import eval_batches, train_batches
     from bnn_ablate.data.images import FolderSet, ImageSet, Splits
+    from bnn_ablate.data.loader import Batches
     from bnn_ablate.data.splits import load_splits
 
 __all__ = ["Batches", "DataError", "FolderSet", "ImageSet", "Splits", "eval_batches", "load_splits", "train_batches"]
 
 _HOMES = {
-    "Batches": "batches",
+    "Batches": "loader",
     "eval_batches": "batches",
     "train_batches": "batches",
     "FolderSet": "images",

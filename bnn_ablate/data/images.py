@@ -24,6 +24,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        _, channels, height, width = self.images.shape
+        return height, width, channels
+
     def subset(self, positions: Tensor) -> ImageSet:
         """The images at ``positions`` (int64), in that order."""
         return ImageSet(self.images[positions], self.labels[positions])
