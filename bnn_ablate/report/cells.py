@@ -1,0 +1,88 @@
+"""Cells: runs that differ in their seed only. A cell is a row of a table, also where none of its runs exists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bnn_ablate.record import Record
+from bnn_ablate.report.runs import Contents, Run, missing_run
+from bnn_ablate.study import Study
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row: the overrides that asked for it (none outside of studies) and its runs, planned ones included."""
+
+    overrides: Mapping[str, str]
+    runs: tuple[Run, ...]
+
+    @property
+    def records(self) -> list[Record]:
+        """The records of its done runs; nothing else enters a mean."""
+        return [run.record for run in self.runs if run.record is not None]
+
+
+def study_cells(study: Study, contents: Contents) -> list[Cell]:
+    """The cells of a study in the order in which they were planned.
+
+    Jobs whose overrides differ in the seed only are one cell, also before any of them has run. The ids of the runs
+    correct that: two ids under one set of overrides are two rows, because something else changed between the runs, and
+    one id under two sets (an option named, and the same option left at its default) is one row.
+    """
+    asked: dict[frozenset[tuple[str, str]], tuple[dict[str, str], list[Run]]] = {}
+    for job in study.jobs:
+        overrides = dict(split_override(text) for text in job.overrides)
+        seed = overrides.pop("seed", None)
+        known = contents.runs.get(job.run_id) if job.run_id is not None else None
+        run = known if known is not None else missing_run(job, _number(seed))
+        asked.setdefault(frozenset(overrides.items()), (overrides, []))[1].append(run)
+
+    cells: dict[object, tuple[dict[str, str], list[Run]]] = {}
+    for key, (overrides, runs) in asked.items():
+        ids = [run.cell_id for run in runs if run.cell_id is not None]
+        for run in runs:
+            # A run that has left nothing has no id of its own: it counts to the last one under its overrides.
+            cell_id = run.cell_id if run.cell_id is not None else ids[-1] if ids else None
+            cells.setdefault(cell_id if cell_id is not None else key, (overrides, []))[1].append(run)
+    return [Cell(overrides, tuple(_once(runs))) for overrides, runs in cells.values()]
+
+
+def loose_cells(contents: Contents, run_ids: Iterable[str]) -> list[Cell]:
+    """The cells of runs by id; a run whose files are broken is a cell of its own, for nobody knows where it belongs."""
+    cells: dict[str, list[Run]] = {}
+    for run_id in run_ids:
+        run = contents.runs[run_id]
+        cells.setdefault(run.cell_id if run.cell_id is not None else run_id, []).append(run)
+    return [Cell({}, tuple(_once(runs))) for runs in cells.values()]
+
+
+def runs_of_no_study(contents: Contents) -> list[str]:
+    """The ids of runs that no study planned, sorted."""
+    planned = {job.run_id for study in contents.studies.values() for job in study.jobs}
+    return sorted(set(contents.runs) - planned)
+
+
+def split_override(text: str) -> tuple[str, str]:
+    """``+recipe/optimizer=sgd`` as ("recipe.optimizer", "sgd"); a deletion ``~key`` as ("key", "removed")."""
+    key, equals, value = text.lstrip("+~").partition("=")
+    return key.replace("/", "."), "removed" if text.startswith("~") or not equals else value
+
+
+def _once(runs: Sequence[Run]) -> list[Run]:
+    """Each planned run once, in the order of seeds: two jobs can become one run, or ask for it in other words."""
+    by_id = {run.run_id: run for run in runs if run.run_id is not None}
+    seeds = {run.seed for run in by_id.values()}
+    nameless: dict[int | None, Run] = {}
+    for run in runs:
+        if run.run_id is None and (run.seed is None or run.seed not in seeds):
+            nameless[run.seed] = run
+    return sorted([*by_id.values(), *nameless.values()], key=_place)
+
+
+def _number(seed: str | None) -> int | None:
+    return int(seed) if seed is not None and seed.isdecimal() else None
+
+
+def _place(run: Run) -> tuple[bool, int, str]:
+    return run.seed is None, run.seed if run.seed is not None else 0, run.run_id if run.run_id is not None else ""

@@ -1,0 +1,92 @@
+"""What a reader must know beside the numbers of a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from bnn_ablate.report.cells import Cell
+from bnn_ablate.report.labels import Labels, cell_leaves
+from bnn_ablate.report.numbers import counted, joined, significant
+from bnn_ablate.report.rows import error_of
+
+#: The seeds that a study of three runs a cell has.
+SEEDS = (0, 1, 2)
+
+UNITS = (
+    "top-1 and top-5: the last epoch's network on the test set. MiB: 1 bit a binary weight, 32 bits the rest. MACs: of "
+    "convolutions for one image, float + binary / 64. time: mean training time of a run."
+)
+
+
+def notes(cells: Sequence[Cell], labels: Labels) -> list[str]:
+    """The notes of a table, in a fixed order; each only where it applies."""
+    found = [
+        *_interval(cells),
+        *_lost_runs(cells),
+        *_smoke_test(cells),
+        *_cancelled_scaling(cells),
+    ]
+    if labels.alike:
+        found.append(
+            "Rows of the same overrides are kept apart: what else their runs were made of differs, as the columns show."
+        )
+    return found
+
+
+def _interval(cells: Sequence[Cell]) -> list[str]:
+    found = []
+    if any(len(cell.records) > 1 for cell in cells):
+        found.append("± is a 95 % Student-t interval over seeds only: the sampling of the test images is not in it.")
+    singles = [cell.records[0] for cell in cells if len(cell.records) == 1]
+    if singles:
+        seconds = sum(len({*SEEDS} - {record.seed}) * record.provenance.train_seconds for record in singles)
+        found.append(
+            f"One run has no interval; seed={','.join(map(str, SEEDS))} costs about "
+            f"{significant(seconds / 60, 2)} minutes more."
+        )
+    return found
+
+
+def _lost_runs(cells: Sequence[Cell]) -> list[str]:
+    runs = [run for cell in cells for run in cell.runs]
+    states = Counter(run.state for run in runs)
+    lost = [f"{counted(states[state], 'run')} {state}" for state in ("failed", "diverged") if states[state]]
+    found = [f"{' and '.join(lost)}: shown and counted, in no mean."] if lost else []
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        if run.state in ("failed", "diverged"):
+            reasons.setdefault(f"{run.state}: {error_of(run)}", []).append(str(run.run_id))
+    found += [f"{reason} (run {', '.join(ids)})" for reason, ids in reasons.items()]
+    broken = [run for run in runs if run.state == "broken"]
+    if broken:
+        found.append(f"{counted(len(broken), 'run')} cannot be read: {joined([error_of(run) for run in broken])}")
+    return found
+
+
+def _smoke_test(cells: Sequence[Cell]) -> list[str]:
+    """Digits, made-up images and cut test sets show that the program runs, and nothing else."""
+    images = set()
+    for cell in cells:
+        cut = cell_leaves(cell).get("data.limit_test", "all") != "all"
+        images |= {
+            (r.data.name, r.data.num_test) for r in cell.records if cut or r.data.name in ("digits", "synthetic")
+        }
+    return [
+        f"data={name} with {number} test images is a smoke test, not evidence: one image is {100 / number:.2f} points."
+        for name, number in sorted(images)
+    ]
+
+
+def _cancelled_scaling(cells: Sequence[Cell]) -> list[str]:
+    """scaling=channel where a BatchNorm follows each scaled convolution, in order=post or behind a concatenation."""
+    for cell in cells:
+        choices = {**cell_leaves(cell), **cell.overrides}
+        normalised = choices.get("order") == "post" or choices.get("model.family") == "binary_densenet"
+        if choices.get("scaling") == "channel" and normalised:
+            where = "order=post" if choices.get("order") == "post" else "a BinaryDenseNet"
+            return [
+                f"scaling=channel in {where} is an identity check, not a treatment: the BatchNorm that follows cancels "
+                "alpha, forward and in the gradient of the weights, up to eps and rounding."
+            ]
+    return []

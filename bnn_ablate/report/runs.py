@@ -1,0 +1,151 @@
+"""Every run of one or more stores, whatever became of it, and whatever could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bnn_ablate.record import Record, RecordError, same_result
+from bnn_ablate.store import RunFolder, State, Store
+from bnn_ablate.study import Job, Study, read_study
+
+#: The study of runs that belong to none, and names that would take the report's own files.
+OTHER_RUNS = "other-runs"
+RESERVED = ("index", OTHER_RUNS)
+
+RunState = State | Literal["broken", "missing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run as the report sees it: done with a record, or without one for the reason that ``state`` names.
+
+    ``broken``: its files cannot be read, ``error`` says why. ``missing``: planned, and no folder is there. What is not
+    known of such a run is None; its ``config`` is empty.
+    """
+
+    run_id: str | None
+    cell_id: str | None
+    seed: int | None
+    state: RunState
+    config: Mapping[str, Any]
+    record: Record | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What lies in the stores: runs by id, studies by name, and a sentence for everything that is broken."""
+
+    runs: dict[str, Run]
+    studies: dict[str, Study]
+    problems: tuple[str, ...]
+
+
+def read_stores(roots: Sequence[Path]) -> Contents:
+    """Read all runs and studies; what is broken becomes a problem and the rest goes on.
+
+    A run that lies in several stores is taken from the first that has its record. Studies of one name are joined.
+    """
+    runs: dict[str, Run] = {}
+    studies: dict[str, Study] = {}
+    problems: list[str] = []
+    for root in roots:
+        for folder in Store(root).runs():
+            run = read_run(folder, root)
+            if run.state == "broken":
+                problems.append(str(run.error))
+            known = runs.get(folder.path.name)
+            if known is not None and known.record is not None and run.record is not None:
+                if not same_result(known.record, run.record):
+                    problems.append(f"{folder.path.name} has two different records: the one in the first folder counts")
+            elif known is None or run.record is not None:
+                runs[folder.path.name] = run
+        for path in sorted(Store(root).studies.glob("*.json")):
+            try:
+                study = _named_study(path)
+            except RecordError as error:
+                problems.append(_relative(error, root))
+                continue
+            jobs = [*studies[study.name].jobs, *study.jobs] if study.name in studies else study.jobs
+            studies[study.name] = Study(schema=study.schema, name=study.name, jobs=jobs)
+    return Contents(runs, studies, tuple(problems))
+
+
+def read_run(folder: RunFolder, root: Path) -> Run:
+    """The run in one folder: a record decides, and without one its status."""
+    name = folder.path.name
+    try:
+        record = folder.record()
+        if record is None:
+            return _without_record(folder)
+        if record.run_id != name:
+            raise RecordError(f"{folder.path}/record.json: it is the record of run {record.run_id}")
+    except (RecordError, OSError) as error:
+        return _broken(
+            folder, _relative(error, root) if isinstance(error, RecordError) else f"{name}: {error.strerror}"
+        )
+    return Run(
+        run_id=name,
+        cell_id=record.cell_id,
+        seed=record.seed,
+        state="done",
+        config=record.config,
+        record=record,
+        error=None,
+    )
+
+
+def _without_record(folder: RunFolder) -> Run:
+    status = folder.status()
+    if status is None:
+        raise RecordError(f"{folder.path}: neither record.json nor status.json is there")
+    if status.state == "done":
+        raise RecordError(f"{folder.path}/status.json: the run is said to be done, and record.json is not there")
+    return Run(
+        run_id=folder.path.name,
+        cell_id=status.cell_id,
+        seed=status.seed,
+        state=status.state,
+        config=status.config,
+        record=None,
+        error=status.error,
+    )
+
+
+def _broken(folder: RunFolder, sentence: str) -> Run:
+    """A run whose result cannot be read; where its status can, that still says to which row it belongs."""
+    try:
+        status = folder.status()
+    except (RecordError, OSError):
+        status = None
+    return Run(
+        run_id=folder.path.name,
+        cell_id=status.cell_id if status is not None else None,
+        seed=status.seed if status is not None else None,
+        state="broken",
+        config=status.config if status is not None else {},
+        record=None,
+        error=sentence,
+    )
+
+
+def missing_run(job: Job, seed: int | None) -> Run:
+    """A planned run that has left nothing."""
+    return Run(run_id=job.run_id, cell_id=None, seed=seed, state="missing", config={}, record=None, error=None)
+
+
+def _named_study(path: Path) -> Study:
+    study = read_study(path)
+    if study.name != path.stem:
+        raise RecordError(f"{path}: the file holds the study {study.name}: rename one of them")
+    if study.name in RESERVED or study.name.endswith(".runs"):
+        raise RecordError(f"{path}: the report has a file of that name itself: rename the study")
+    return study
+
+
+def _relative(error: RecordError, root: Path) -> str:
+    """The message without the way to the store: where a store lies must not change the report."""
+    return str(error).removeprefix(f"{root}/")

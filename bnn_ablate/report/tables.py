@@ -1,0 +1,114 @@
+"""One table: labels, numbers and notes, as text for a terminal and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bnn_ablate.report.cells import Cell, loose_cells, study_cells
+from bnn_ablate.report.labels import Labels, label_cells, sorted_cells
+from bnn_ablate.report.notes import UNITS, notes
+from bnn_ablate.report.numbers import counted, markdown, one_line
+from bnn_ablate.report.rows import TITLES, Measured, measure, shown
+from bnn_ablate.report.runs import read_stores
+
+#: Characters a line of a terminal may have before its last column, the state, is cut; it keeps at least STATE_WIDTH.
+TERMINAL_WIDTH = 118
+STATE_WIDTH = 24
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study's cells with what is shown of them."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    labels: Labels
+    measured: tuple[Measured, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def shared(self) -> str:
+        return "all runs: " + ", ".join(f"{key}={value}" for key, value in self.labels.shared.items())
+
+
+class ReportError(ValueError):
+    """A table cannot be made; the message is one sentence for the person who asked."""
+
+
+def study_table(store_root: Path, study_name: str) -> str:
+    """The table of one study as text for a terminal; raises ReportError for a study that is not there."""
+    contents = read_stores([store_root])
+    if study_name not in contents.studies:
+        known = ", ".join(sorted(contents.studies)) if contents.studies else "none"
+        raise ReportError(f"there is no study {study_name} under {store_root}: the studies are {known}")
+    return to_text(make_table(study_name, study_cells(contents.studies[study_name], contents)))
+
+
+def runs_table(store_root: Path, run_ids: Sequence[str]) -> str:
+    """The same for runs by id, whichever study they belong to; raises ReportError for a run that is not there."""
+    contents = read_stores([store_root])
+    for run_id in run_ids:
+        if run_id not in contents.runs:
+            raise ReportError(f"there is no run {run_id} under {store_root}")
+    return to_text(make_table(counted(len(run_ids), "run"), sorted_cells(loose_cells(contents, run_ids))))
+
+
+def make_table(name: str, cells: Sequence[Cell]) -> Table:
+    """Label and measure ``cells``, a row each."""
+    labels = label_cells(cells)
+    return Table(name, tuple(cells), labels, tuple(measure(cell) for cell in cells), tuple(notes(cells, labels)))
+
+
+def to_markdown(table: Table) -> str:
+    """A page with the table, the line of what all runs share above it and the notes below."""
+    titles, rows = _grid(table, markdown)
+    widths = _widths([titles, *rows])
+    rule = ["-" * width if left else "-" * (width - 1) + ":" for width, left in zip(widths, _left(table), strict=True)]
+    lines = [f"# {markdown(table.name)}", "", markdown(table.shared), ""]
+    lines += ["| " + " | ".join(_aligned(row, widths, _left(table))) + " |" for row in (titles, rule, *rows)]
+    lines += ["", *(f"- {markdown(note)}" for note in (*table.notes, UNITS))]
+    return "\n".join(lines) + "\n"
+
+
+def to_text(table: Table) -> str:
+    """The same in aligned columns; a state that would make the lines too long is cut, its note tells it whole."""
+    titles, rows = _grid(table, one_line)
+    others = sum(_widths([titles, *rows])[:-1]) + 2 * (len(titles) - 1)
+    room = max(STATE_WIDTH, TERMINAL_WIDTH - others)
+    rows = [[*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"] for row in rows]
+    widths = _widths([titles, *rows])
+    rule = ["-" * width for width in widths]
+    lines = [*_wrapped(table.name), *_wrapped(table.shared), ""]
+    lines += ["  ".join(_aligned(row, widths, _left(table))).rstrip() for row in (titles, rule, *rows)]
+    lines += ["", *(line for note in table.notes for line in _wrapped(note))]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _grid(table: Table, clean: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
+    titles = [clean(title) for title in (*table.labels.columns, *TITLES)]
+    rows = [
+        [clean(text) for text in (*label, *shown(cell, measured))]
+        for label, cell, measured in zip(table.labels.rows, table.cells, table.measured, strict=True)
+    ]
+    return titles, rows
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(one_line(text), TERMINAL_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _left(table: Table) -> list[bool]:
+    """Words stand left, numbers right."""
+    return [*(True for _ in table.labels.columns), *(False for _ in TITLES[:-1]), True]
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(3, *(len(row[column]) for row in rows)) for column in range(len(rows[0]))]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], left: Sequence[bool]) -> list[str]:
+    aligned = zip(row, widths, left, strict=True)
+    return [text.ljust(width) if is_left else text.rjust(width) for text, width, is_left in aligned]

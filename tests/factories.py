@@ -1,0 +1,160 @@
+"""Small records and stores for tests, with numbers that a reader can check by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bnn_ablate.record import (
+    NOT_PACKED,
+    Accuracy,
+    CostFacts,
+    DataFacts,
+    Epoch,
+    Packed,
+    Provenance,
+    Record,
+    pack_bits,
+)
+from bnn_ablate.store import State, Status, Store
+from bnn_ablate.study import add_run, plan_jobs
+
+#: Ten test images, so that accuracies are tenths.
+NUM_TEST = 10
+
+
+def make_config(**changes: Any) -> dict[str, Any]:
+    """A run's configuration as in its record; a change is ``scaling="channel"`` or ``grad={"name": ..., ...}``."""
+    config: dict[str, Any] = {
+        "scaling": {"name": "none", "gradient": False},
+        "grad": {"name": "ste", "clip": 1.0},
+        "order": {"name": "post"},
+        "model": {"name": "resnet_e18", "family": "resnet_e", "blocks_per_stage": [2, 2, 2, 2], "width": 0.25},
+        "data": {"name": "digits", "image_size": 16, "limit_test": "all"},
+        "recipe": {"name": "quick", "epochs": 10, "batch_size": 64, "optimizer": {"name": "adam", "lr": 0.01}},
+    }
+    for key, value in changes.items():
+        config[key] = {**config[key], **(value if isinstance(value, dict) else {"name": value})}
+    return config
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def make_record(*, seed: int = 0, correct: int = 9, top5: float = 1.0, seconds: float = 60.0, **changes: Any) -> Record:
+    """A run with ``correct`` of ten test images right."""
+    config = make_config(**changes)
+    top1 = correct / NUM_TEST
+    return Record(
+        schema=1,
+        run_id=digest(f"{config} {seed}"),
+        cell_id=digest(f"{config}"),
+        results_version=1,
+        seed=seed,
+        config={**config, "seed": seed},
+        data=DataFacts(name=config["data"]["name"], checksum="c" * 64, num_train=100, num_holdout=0, num_test=NUM_TEST),
+        accuracy=Accuracy(
+            num_images=NUM_TEST,
+            top1=top1,
+            top5=top5,
+            correct_bits=pack_bits([image < correct for image in range(NUM_TEST)]),
+        ),
+        last5_top1=top1,
+        best_holdout=None,
+        packed=Packed(**NOT_PACKED),
+        cost=CostFacts(
+            params=3000, params_binary=2000, size_bits=4 * 2**20, macs_float=1_000_000, macs_binary=32_000_000
+        ),
+        weight_digest="d" * 64,
+        steps=10,
+        curve=[
+            Epoch(
+                epoch=0,
+                lr=0.01,
+                train_loss=2.0,
+                train_top1=0.5,
+                test_loss=2.1,
+                test_top1=top1,
+                test_top5=top5,
+                holdout_top1=None,
+                frozen_weights=None,
+                seconds=seconds,
+            )
+        ],
+        provenance=Provenance(
+            commit=None,
+            dirty=None,
+            versions={"torch": "2.4"},
+            host="bench",
+            cpu="some CPU",
+            gpu=None,
+            devices=1,
+            threads=1,
+            started="2026-01-01T00:00:00+00:00",
+            finished="2026-01-01T00:01:00+00:00",
+            train_seconds=seconds,
+            resumes=0,
+            notes=[],
+            peak_memory_bytes=1,
+        ),
+    )
+
+
+def packed(record: Record, top1: float) -> Record:
+    """The same run after an engine has evaluated it."""
+    values = Packed(
+        status="evaluated",
+        top1=top1,
+        top5=1.0,
+        disagreeing_predictions=0,
+        flipped_sign_bits=0,
+        file_bytes=1,
+        latency_ms=[1.0],
+    )
+    return replace(record, packed=values)
+
+
+def make_status(record: Record, state: State, error: str | None = None) -> Status:
+    """The status of a run that would have given ``record``."""
+    return Status(
+        run_id=record.run_id,
+        cell_id=record.cell_id,
+        seed=record.seed,
+        state=state,
+        config=record.config,
+        host="bench",
+        pid=1,
+        job_id=None,
+        updated="2026-01-01T00:00:00+00:00",
+        error=error,
+        traceback=None,
+    )
+
+
+def put_done(root: Path, record: Record) -> Record:
+    """Put a done run into the store under ``root``."""
+    folder = Store(root).run(record.run_id)
+    folder.path.mkdir(parents=True)
+    folder.write_status(make_status(record, "done"))
+    folder.write_record(record)
+    return record
+
+
+def put_status(root: Path, record: Record, state: State, error: str | None = None) -> Record:
+    """Put a run without a record into the store under ``root``."""
+    folder = Store(root).run(record.run_id)
+    folder.path.mkdir(parents=True)
+    folder.write_status(make_status(record, state, error))
+    return record
+
+
+def put_study(root: Path, name: str, jobs: list[tuple[str, Record | None]]) -> None:
+    """Plan a study: each job's overrides as typed, and the run it became."""
+    studies = Store(root).studies
+    plan_jobs(studies, name, [overrides.split() for overrides, _ in jobs])
+    for overrides, record in jobs:
+        if record is not None:
+            add_run(studies, name, overrides.split(), record.run_id)
