@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from bnn_ablate.data.identity import data_checksum
@@ -63,3 +63,20 @@ def canonical_json(payload: Any) -> str:
 
 def _digest(payload: dict[str, Any]) -> str:
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:12]
+
+
+def plain_config(settings: Settings) -> dict[str, Any]:
+    """Everything that decides the result, and the labels of model and recipe, spelt as on the command line.
+
+    Axes stand at the top level; places on disk, the trainer and the tracking are left out. Lists stay lists.
+    """
+    config = json.loads(json.dumps(asdict(settings)))
+    for name in ("trainer", "tracking", "runs", "study"):
+        del config[name]
+    del config["data"]["root"], config["data"]["download"]
+    return {**config.pop("design"), **config}
+
+
+def labels(settings: Settings) -> dict[str, str]:
+    """The chosen option of every axis, the model, the data and the recipe, by name."""
+    return {key: value["name"] for key, value in plain_config(settings).items() if isinstance(value, dict)}

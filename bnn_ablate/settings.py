@@ -94,7 +94,9 @@ def scaled(features: int, width: float) -> int:
     """``features`` times the width multiplier; a width that gives no whole number is refused, never rounded."""
     product = features * width
     if product != int(product) or product < 1:
-        raise ValueError(f"model.width={width} gives {product} features in place of {features}: choose a width that gives whole numbers")
+        raise ValueError(
+            f"model.width={width} gives {product} features in place of {features}: choose a width that gives whole numbers"
+        )
     return int(product)
 
 
@@ -299,7 +301,9 @@ class Settings:
     trainer: Trainer = not_hashed("where and how fast")
     tracking: Tracking = not_hashed("what is shown")
     runs: str = not_hashed("a place on disk")
-    study: str | None = not_hashed("a name for the table and the W&B group")
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = not_hashed(
+        "a name for the table and the W&B group"
+    )
 
     def __post_init__(self) -> None:
         check_model(self.model, self.design)
@@ -343,7 +347,9 @@ def check_data(data: Data, recipe: Recipe) -> None:
     if recipe.augment.name == "level3" and len(data.mean) != 3:
         raise ValueError(f"recipe/augment=level3 changes colours and data={data.name} is grey: choose another augment")
     if len(data.mean) != len(data.std):
-        raise ValueError(f"data.mean={list(data.mean)} and data.std={list(data.std)} must have one number a channel each")
+        raise ValueError(
+            f"data.mean={list(data.mean)} and data.std={list(data.std)} must have one number a channel each"
+        )
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

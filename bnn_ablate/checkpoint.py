@@ -1,0 +1,115 @@
+"""Checkpoints that are whole or not there, at the end of each epoch, now and then inside one, and on request."""
+
+from __future__ import annotations
+
+import io
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import CheckpointIO
+
+from bnn_ablate.store import write_atomically
+
+
+class StoppedError(Exception):
+    """Training was asked to stop and a checkpoint was written; the same command continues it."""
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Checkpoints go through memory into a temporary file beside the target, to the disk, and are renamed.
+
+    Lightning's own writer can leave a truncated file on a full disk. Reading never unpickles foreign classes.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink()
+
+
+class StopRequest:
+    """Ctrl-C and SIGTERM as a wish: the step in progress ends, a checkpoint is written, training stops.
+
+    A second Ctrl-C stops at once, without a checkpoint. A context manager, so that the handlers are given back.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = number
+
+
+class Saver(Checkpoint):
+    """Writes ``path`` at each epoch's end, after ``minutes`` inside one, and when ``request`` asks to stop.
+
+    Lightning calls callbacks of its Checkpoint class after the module's own end of an epoch, so the curve's new row is
+    in the checkpoint. Nothing is saved between an epoch's last step and its end: there Lightning would skip the end.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path = path
+        self.seconds = minutes * 60
+        self.saved = time.monotonic()
+        self.request = StopRequest()
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.request.__enter__()
+        self.saved = time.monotonic()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.request.__exit__()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx + 1 == trainer.num_training_batches:
+            return
+        stop = self._asked_anywhere(trainer)
+        due = time.monotonic() - self.saved > self.seconds
+        if trainer.world_size > 1:
+            due = bool(trainer.strategy.reduce_boolean_decision(due, all=False))
+        if stop or due:
+            self._save(trainer)
+        if stop:
+            raise StoppedError
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._save(trainer)
+        if self._asked_anywhere(trainer) and trainer.current_epoch + 1 < (trainer.max_epochs or 0):
+            raise StoppedError
+
+    def _asked_anywhere(self, trainer: pl.Trainer) -> bool:
+        asked = self.request.signal is not None
+        # a process that stops alone would leave the others waiting for its gradients
+        return bool(trainer.strategy.reduce_boolean_decision(asked, all=False)) if trainer.world_size > 1 else asked
+
+    def _save(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self.saved = time.monotonic()

@@ -1,0 +1,103 @@
+"""What a person sees while a run trains: a bar in a terminal, plain lines elsewhere; and the rows of metrics.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bnn_ablate.classifier import Classifier
+from bnn_ablate.record import Epoch
+
+
+def epoch_line(row: Epoch, epochs: int) -> str:
+    """One epoch in words, accuracies in percent."""
+    return (
+        f"epoch {row.epoch + 1}/{epochs}  loss {row.train_loss:.3f}  train {100 * row.train_top1:.2f} %  "
+        f"test {100 * row.test_top1:.2f} %  {row.seconds:.1f} s"
+    )
+
+
+class ProgressDisplay(pl.callbacks.Checkpoint):
+    """Steps of the whole run as one bar where standard error is a terminal; a line an epoch where it is not.
+
+    One of Lightning's Checkpoint callbacks, because those are called after the module has added the epoch's row.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.bar: Progress | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if not (trainer.is_global_zero and sys.stderr.isatty()):
+            return
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self.bar.start()
+        steps = pl_module.recipe.epochs * pl_module.steps_per_epoch
+        self.bar.add_task(self.label, total=steps, completed=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if not trainer.is_global_zero:
+            return
+        line = f"{self.label}  {epoch_line(pl_module.curve[-1], pl_module.recipe.epochs)}".strip()
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], description=line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+class MetricsFile(pl.callbacks.Checkpoint):
+    """metrics.csv, a row an epoch, flushed. The checkpoint is the source: a resumed run writes its rows anew.
+
+    One of Lightning's Checkpoint callbacks, because those are called after the module has added the epoch's row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if trainer.is_global_zero:
+            self.path.write_text(csv_text(pl_module.curve, header=True))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if trainer.is_global_zero:
+            with open(self.path, "a") as file:
+                file.write(csv_text(pl_module.curve[-1:], header=False))
+
+
+def csv_text(rows: list[Epoch], *, header: bool) -> str:
+    """Rows of the curve as CSV; a value that was not measured is an empty field."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, [field.name for field in fields(Epoch)], lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return buffer.getvalue()

@@ -1,0 +1,313 @@
+"""One run from start to finish: identity, lock, training, evaluation, record. A recipe to read top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
+
+from bnn_ablate import provenance
+from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
+from bnn_ablate.classifier import Classifier, DivergedError
+from bnn_ablate.cost import count_cost
+from bnn_ablate.data import Splits, eval_batches, load_splits
+from bnn_ablate.data.identity import data_checksum
+from bnn_ablate.evaluation import evaluate
+from bnn_ablate.identity import RESULTS_VERSION, cell_id, labels, plain_config, run_id
+from bnn_ablate.models import build_network
+from bnn_ablate.progress import MetricsFile, ProgressDisplay
+from bnn_ablate.record import (
+    NOT_PACKED,
+    SCHEMA,
+    Accuracy,
+    BestHoldout,
+    CostFacts,
+    DataFacts,
+    Epoch,
+    Packed,
+    Provenance,
+    Record,
+    pack_bits,
+)
+from bnn_ablate.settings import Settings
+from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now, write_atomically
+from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_key, tracked
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the last checkpoint of a finished training holds; ``places`` has one entry a process that trained."""
+
+    network: nn.Module
+    curve: list[Epoch]
+    steps: int
+    started: str
+    places: list[dict[str, Any]]
+
+
+def run(settings: Settings, label: str) -> Record:
+    """Train, evaluate and record one run, or return the record it already has.
+
+    ``label`` names the run on the screen. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError,
+    SettingsError, DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
+    """
+    check_key(settings)
+    folder = Store(Path(settings.runs)).run(run_id(settings))
+    with folder.lock():
+        done = folder.record()  # another process may have finished it since the caller looked
+        if done is not None:
+            return done
+        with reported(folder, settings) as report:
+            tracker = None
+            if settings.tracking.name == "wandb":
+                tracker = WandbTracker(settings, folder.path.name, labels(settings), plain_config(settings))
+            with tracked(tracker):
+                splits = load_splits(settings.data)
+                status = folder.status()
+                if status is None or status.state != "trained":
+                    report("running")
+                    train(settings, splits, folder, tracker, label)
+                    report("trained")
+                record = make_record(settings, splits, folder)
+                folder.write_record(record)
+                if tracker is not None:
+                    if tracker.run is None:  # trained in another process
+                        tracker.open()
+                    tracker.rows(record.curve)
+                    tracker.summary(record, folder.path / "record.json")
+            report("done")
+            return record
+
+
+@contextmanager
+def reported(folder: RunFolder, settings: Settings) -> Iterator[Any]:
+    """Keep status.json true on every way out of a run. Yields the function that writes a state."""
+
+    def report(state: State, error: BaseException | None = None) -> None:
+        folder.write_status(
+            Status(
+                run_id=folder.path.name,
+                cell_id=cell_id(settings),
+                seed=settings.seed,
+                state=state,
+                config=plain_config(settings),
+                host=provenance.host(),
+                pid=provenance.pid(),
+                job_id=job_id(),
+                updated=now(),
+                error=None if error is None else f"{type(error).__name__}: {error}",
+                traceback=None if error is None else "".join(traceback.format_exception(error)),
+            )
+        )
+
+    try:
+        write_atomically(folder.path / "config.yaml", config_yaml(settings).encode())
+        yield report
+    except (StoppedError, KeyboardInterrupt):
+        status = folder.status()
+        if status is None or status.state != "trained":
+            report("stopped")
+        raise
+    except DivergedError as error:
+        report("diverged", error)
+        raise
+    except Exception as error:
+        # a training that is over stays "trained": a failure after it must never cost it
+        status = folder.status()
+        if status is None or status.state != "trained":
+            try:
+                report("failed", error)
+            except OSError as second:  # the disk is full: the old status stays, the first error is told
+                raise error from second
+        raise
+
+
+def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, label: str) -> None:
+    """Fit the network, from the last checkpoint where there is one; afterwards last.ckpt holds the last epoch."""
+    trainer_settings = settings.trainer
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its advice on loggers and devices is not ours
+    warnings.filterwarnings(
+        "ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated"
+    )  # Lightning 2.6 on torch 2.13
+    torch.set_num_threads(trainer_settings.threads)
+    network = new_network(settings)
+    if trainer_settings.compile:
+        network.compile()
+    module = Classifier(network, splits, settings)
+    saver = Saver(folder.checkpoint, trainer_settings.checkpoint_minutes)
+    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(label)]
+    if tracker is not None:
+        callbacks.append(TrackerCallback(tracker))
+    callbacks.append(saver)
+    parallel = trainer_settings.devices > 1
+    trainer = pl.Trainer(
+        max_epochs=settings.recipe.epochs,
+        accelerator=trainer_settings.accelerator,
+        devices=trainer_settings.devices,
+        strategy=DDPStrategy(start_method="spawn") if parallel else "auto",
+        sync_batchnorm=parallel,
+        precision="bf16-mixed" if settings.recipe.precision == "bf16" else "32-true",
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        logger=False,
+        enable_checkpointing=True,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,  # the module evaluates at each epoch's end: resuming inside a validation loop is not needed
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    with saver.request:
+        trainer.fit(module, ckpt_path=folder.checkpoint if folder.checkpoint.exists() else None, weights_only=True)
+
+
+def new_network(settings: Settings) -> nn.Module:
+    """The network with the initial weights of the run's seed, in channels_last; the global generator is given back."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = build_network(
+            settings.model,
+            settings.design,
+            in_channels=len(settings.data.mean),
+            num_classes=settings.data.num_classes,
+        )
+    return network.to(memory_format=torch.channels_last)
+
+
+def load_trained(settings: Settings, folder: RunFolder) -> Trained:
+    """Network, curve and steps of the last checkpoint; the number of steps is what the recipe asked for, or an error."""
+    checkpoint = AtomicCheckpointIO().load_checkpoint(folder.checkpoint)
+    network = new_network(settings)
+    prefix = "network."
+    network.load_state_dict(
+        {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)}
+    )
+    facts = checkpoint["bnn_ablate"]
+    return Trained(
+        network=network.eval(),
+        curve=[Epoch(**row) for row in facts["curve"]],
+        steps=checkpoint["global_step"],
+        started=facts["started"],
+        places=facts["places"],
+    )
+
+
+def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record:
+    """Evaluate the last epoch's network on the test set and write down everything a reader will ask."""
+    trained = load_trained(settings, folder)
+    expected = settings.recipe.epochs * (len(splits.train) // settings.recipe.batch_size)
+    if trained.steps != expected or len(trained.curve) != settings.recipe.epochs:
+        raise RuntimeError(
+            f"the training made {trained.steps} steps and {len(trained.curve)} epochs where the recipe asks for "
+            f"{expected} and {settings.recipe.epochs}"
+        )
+    device = torch.device("cuda" if settings.trainer.accelerator == "gpu" else "cpu")
+    batches = eval_batches(
+        splits.test,
+        settings.data,
+        settings.recipe,
+        settings.recipe.batch_size,
+        rank=0,
+        world_size=1,
+        device=device,
+        workers=settings.trainer.workers,
+    )
+    result = evaluate(trained.network.to(device), batches)
+    num_images, _, hits, top5 = result.sums
+    size = settings.data.image_size
+    cost = count_cost(trained.network, (len(settings.data.mean), size, size))
+    commit, dirty = provenance.commit()
+    last = trained.curve[-5:]
+    return Record(
+        schema=SCHEMA,
+        run_id=folder.path.name,
+        cell_id=cell_id(settings),
+        results_version=RESULTS_VERSION,
+        seed=settings.seed,
+        config=plain_config(settings),
+        data=DataFacts(
+            name=settings.data.name,
+            checksum=data_checksum(settings.data),
+            num_train=len(splits.train),
+            num_holdout=0 if splits.holdout is None else len(splits.holdout),
+            num_test=len(splits.test),
+        ),
+        accuracy=Accuracy(
+            num_images=int(num_images),
+            top1=hits / num_images,
+            top5=top5 / num_images,
+            correct_bits=pack_bits(result.correct.tolist()),
+        ),
+        last5_top1=sum(row.test_top1 for row in last) / len(last),
+        best_holdout=best_on_holdout(trained.curve),
+        packed=Packed(**NOT_PACKED),
+        cost=CostFacts(
+            params=cost.params,
+            params_binary=cost.params_binary,
+            size_bits=cost.size_bits,
+            macs_float=cost.macs_float,
+            macs_binary=cost.macs_binary,
+        ),
+        weight_digest=weight_digest(trained.network),
+        steps=trained.steps,
+        curve=trained.curve,
+        provenance=Provenance(
+            commit=commit,
+            dirty=dirty,
+            versions=provenance.versions(),
+            host=provenance.host(),
+            cpu=provenance.cpu_name(),
+            gpu=provenance.gpu_name(settings.trainer.accelerator),
+            devices=settings.trainer.devices,
+            threads=settings.trainer.threads,
+            started=trained.started,
+            finished=now(),
+            train_seconds=sum(row.seconds for row in trained.curve),
+            resumes=len(trained.places) - 1,
+            notes=provenance.changes(trained.places),
+            peak_memory_bytes=provenance.peak_memory_bytes(settings.trainer.accelerator),
+        ),
+    )
+
+
+def best_on_holdout(curve: list[Epoch]) -> BestHoldout | None:
+    """The first of the epochs that are best on the held-out images; None where none were held out."""
+    held_out = [row for row in curve if row.holdout_top1 is not None]
+    if not held_out:
+        return None
+    best = max(held_out, key=lambda row: (row.holdout_top1, -row.epoch))
+    return BestHoldout(epoch=best.epoch, holdout_top1=best.holdout_top1, test_top1=best.test_top1)
+
+
+def weight_digest(network: nn.Module) -> str:
+    """SHA-256 over the names and the bytes of the state, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def config_yaml(settings: Settings) -> str:
+    """The whole configuration of the run as YAML."""
+    config = asdict(settings)
+    plain = {**config.pop("design"), **config}
+    return str(yaml.safe_dump(_lists(plain), sort_keys=False))
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(item) for key, item in value.items()}
+    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,59 @@
+"""Shared pieces: composed settings, a network small enough to train in a second, and processes that can be killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from bnn_ablate.settings import Settings
+
+CONF = Path(__file__).parent.parent / "conf"
+
+#: A ResNetE18 of 8 to 64 features on 8x8 images: six steps an epoch, three epochs, about a second.
+TINY = (
+    "data=synthetic",
+    "data.image_size=8",
+    "data.limit_train=96",
+    "data.limit_test=24",
+    "model.width=0.125",
+    "recipe.batch_size=16",
+    "recipe.epochs=3",
+    "recipe/augment=crop_flip",
+    "tracking=none",
+)
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration that this command line composes."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+@pytest.fixture(scope="session")
+def make_settings() -> Callable[..., Settings]:
+    """Checked settings of a command line."""
+    from bnn_ablate.__main__ import settings_of
+
+    return lambda *overrides: settings_of(composed(*overrides))
+
+
+@pytest.fixture(scope="session")
+def forked() -> Callable[..., int]:
+    """Run a function in a process of its own; returns its exit code (-9: killed). torch is loaded once for all."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["bnn_ablate.run"])
+
+    def call(function: Callable[..., Any], *arguments: Any) -> int:
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode
+
+    return call
