@@ -71,7 +71,7 @@ class Accuracy:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BestHoldout:
-    """The epoch that is best on the held-out training images, and its test accuracy; beside the result, not the result."""
+    """The epoch that is best on the held-out training images, and its test accuracy: told beside the result."""
 
     epoch: Count
     holdout_top1: Share
@@ -167,6 +167,12 @@ class Record:
     curve: list[Epoch]
     provenance: Provenance
 
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(self.config, allow_nan=False)  # values of any type: nothing else here refuses their NaN
+        except ValueError:
+            raise ValueError("config holds NaN or infinity") from None
+
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 
@@ -182,8 +188,8 @@ def read_record(path: Path) -> Record:
         return _RECORD.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise RecordError(f"{path}: {where}: {first['msg']}") from None
+        where = "".join(f".{step}" for step in first["loc"]).removeprefix(".")
+        raise RecordError(f"{path}: {where}{': ' if where else ''}{first['msg']}") from None
 
 
 def same_result(a: Record, b: Record) -> bool:

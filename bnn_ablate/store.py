@@ -30,7 +30,7 @@ from pydantic.dataclasses import dataclass
 from bnn_ablate.design import STRICT
 from bnn_ablate.record import Record, RecordError, read_record, record_to_json
 
-#: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, to be resumed.
+#: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, resumable.
 State = Literal["running", "stopped", "trained", "failed", "diverged", "done"]
 STATES: tuple[str, ...] = get_args(State)
 
@@ -198,10 +198,11 @@ class Store:
         return RunFolder(self.root / run_id)
 
     def runs(self) -> list[RunFolder]:
-        """Every run folder, sorted by id."""
+        """Every run folder, sorted by id; a record counts without its status, as where records alone were copied."""
         if not self.root.exists():
             return []
-        return [RunFolder(path) for path in sorted(self.root.iterdir()) if (path / "status.json").exists()]
+        found = {file.parent for name in ("status.json", "record.json") for file in self.root.glob(f"*/{name}")}
+        return [RunFolder(path) for path in sorted(found)]
 
     @property
     def studies(self) -> Path:

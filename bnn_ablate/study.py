@@ -45,8 +45,12 @@ _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 
 
 def asked(overrides: list[str]) -> list[str]:
-    """The overrides that decide results, without a leading +, ++ or ~."""
-    return [text for text in overrides if not text.lstrip("+~").startswith(NOT_ASKED)]
+    """The overrides that decide results, as typed. trainer=smoke is one: it cuts images and epochs."""
+    return [
+        text
+        for text in overrides
+        if not text.lstrip("+~").startswith(NOT_ASKED) or "smoke" in text.removeprefix("trainer=").split(",")
+    ]
 
 
 def default_name(overrides: list[str]) -> str:
@@ -58,7 +62,7 @@ def default_name(overrides: list[str]) -> str:
 
 def _is_swept(override: str) -> bool:
     value = override.split("=", 1)[-1]
-    return value.startswith(("choice(", "range(", "glob(")) or "," in value and not value.startswith(("[", "{"))
+    return value.startswith(("choice(", "range(", "glob(")) or ("," in value and not value.startswith(("[", "{")))
 
 
 def study_path(studies: Path, name: str) -> Path:
@@ -77,18 +81,23 @@ def read_study(path: Path) -> Study:
 def plan_jobs(studies: Path, name: str, planned: list[list[str]]) -> None:
     """Write the planned jobs, kept together with the jobs the study already has."""
     with _changing(studies, name):
-        jobs = {tuple(job.overrides): job for job in _jobs(studies, name)}
+        jobs = {_key(job.overrides): job for job in _jobs(studies, name)}
         for overrides in planned:
-            jobs.setdefault(tuple(asked(overrides)), Job(overrides=asked(overrides), run_id=None))
+            jobs.setdefault(_key(overrides), Job(overrides=asked(overrides), run_id=None))
         _write(studies, name, list(jobs.values()))
 
 
 def add_run(studies: Path, name: str, overrides: list[str], run_id: str) -> None:
     """Say which run a job became."""
     with _changing(studies, name):
-        jobs = {tuple(job.overrides): job for job in _jobs(studies, name)}
-        jobs[tuple(asked(overrides))] = Job(overrides=asked(overrides), run_id=run_id)
+        jobs = {_key(job.overrides): job for job in _jobs(studies, name)}
+        jobs[_key(overrides)] = Job(overrides=asked(overrides), run_id=run_id)
         _write(studies, name, list(jobs.values()))
+
+
+def _key(overrides: list[str]) -> tuple[str, ...]:
+    """Overrides in another order ask for the same run."""
+    return tuple(sorted(asked(overrides)))
 
 
 def _changing(studies: Path, name: str) -> FileLock:
