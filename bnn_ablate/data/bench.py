@@ -7,7 +7,7 @@ from itertools import chain, repeat
 
 import torch
 
-from bnn_ablate.data.augment import Crop, Normalise, Unchanged
+from bnn_ablate.data.augment import Augmentation, Crop, Normalise, Unchanged
 from bnn_ablate.data.images import ImageSet
 from bnn_ablate.data.level3 import Level3
 from bnn_ablate.data.memory_batches import MemoryBatches
@@ -25,7 +25,12 @@ def main() -> None:
     images = ImageSet(pixels, torch.zeros(IMAGES, dtype=torch.int64))
     normalise = Normalise(images.shape, (0.5,) * 3, (0.25,) * 3, device)
     print(f"images a second, one thread, 32x32x3, batch {BATCH}, normalised float32 in channels_last")
-    augmentations = {"none": Unchanged(), "shift": Crop(1, False), "crop_flip": Crop(4, True), "level3": Level3(LEVEL3)}
+    augmentations: dict[str, Augmentation] = {
+        "none": Unchanged(),
+        "shift": Crop(1, False),
+        "crop_flip": Crop(4, True),
+        "level3": Level3(LEVEL3),
+    }
     for name, augment in augmentations.items():
         batches = MemoryBatches(images, Training(IMAGES, BATCH, 0, 0, 1), augment, normalise, 0, device)
         next(iter(batches))  # the first call pays for what torch sets up

@@ -50,8 +50,8 @@ def random_pixels(path: Path, size: int, augment: RandomCropAugment | ResizedCro
         image = shorter_side(image, augment.resize, Image.Resampling.BILINEAR)
         left, top = (int(random.integers(0, side - size, endpoint=True)) for side in image.size)
         image = image.crop((left, top, left + size, top + size))
-    pixels = np.asarray(image)
-    return np.ascontiguousarray(pixels[:, ::-1] if random.random() < 0.5 else pixels)
+    pixels = np.array(image)
+    return np.ascontiguousarray(pixels[:, ::-1]) if random.random() < 0.5 else pixels
 
 
 def centre_pixels(path: Path, size: int, augment: RandomCropAugment | ResizedCropAugment) -> Array:

@@ -33,13 +33,12 @@ class Batches(ABC):
         return len(self._order)
 
     def __iter__(self) -> Iterator[Pair]:
+        # A generator: epoch and place are read when the first batch is asked for, because Lightning makes the
+        # iterator first and tells the epoch afterwards.
         start = 0 if self._resume_at is None else self._resume_at
         self._resume_at = None
         self._handed_out = start
-        return self._counted(self._stream(self._epoch, start))
-
-    def _counted(self, stream: Iterator[Pair]) -> Iterator[Pair]:
-        for pair in stream:
+        for pair in self._stream(self._epoch, start):
             self._handed_out += 1
             yield pair
 
