@@ -306,6 +306,12 @@ def test_shards_of_other_images_are_refused(shards: Path) -> None:
         load(shards)
 
 
+def test_shards_that_nothing_can_verify_are_not_taken(shards: Path) -> None:
+    data = make_data(name="cifar100", root=str(shards), image_size=32, num_classes=100)
+    with pytest.raises(DataError, match=r"train, test not found \(nor, instead of them, cifar-100-python\.tar\.gz\);"):
+        load_splits(data)
+
+
 def test_without_pyarrow_the_error_says_what_to_install(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"pip install 'bnn_ablate\[parquet\]'"):
@@ -376,7 +382,7 @@ def test_the_published_fashion_mnist_is_read() -> None:
 @needs_real_data
 def test_the_published_test_images_of_cifar10_have_the_published_sum() -> None:
     pytest.importorskip("pyarrow")
-    pixels = read_shard(Path(f"{REAL}/cifar10/test-00000-of-00001.parquet"), CIFAR10)
+    pixels = read_shard(Path(f"{REAL}/cifar10/test-00000-of-00001.parquet"), "label")
     expected = "9a4c74f5c8b6f2c4e13d3a1dfb43a5a8cda8a9da515e99fd620d2013a1a6287a"
     assert pixel_sum(pixels.images, pixels.labels.tolist()) == expected
 
@@ -384,7 +390,7 @@ def test_the_published_test_images_of_cifar10_have_the_published_sum() -> None:
 @needs_real_data
 def test_pickles_made_of_the_published_pixels_are_read_back() -> None:
     pytest.importorskip("pyarrow")
-    pixels = read_shard(Path(f"{REAL}/cifar10/test-00000-of-00001.parquet"), CIFAR10)
+    pixels = read_shard(Path(f"{REAL}/cifar10/test-00000-of-00001.parquet"), "label")
     content = cifar_pickle(pixels.images, {"labels": pixels.labels.tolist()})
     again = read_pickle(content, Path("test_batch"), "labels", 10)
     assert np.array_equal(again.images, pixels.images)

@@ -25,6 +25,7 @@ def read_cifar(folder: Path, source: Source) -> tuple[Pixels, Pixels]:
 
 
 def _read_pickles(folder: Path, names: Mapping[str, str], source: Source) -> Pixels:
+    assert source.label_key is not None
     parts = []
     for name, md5 in names.items():
         content = (folder / name).read_bytes()

@@ -22,17 +22,24 @@ _NAME = re.compile(r"(train|test)-(\d{5})-of-(\d{5})\.parquet")
 
 @dataclass(frozen=True)
 class Shards:
-    """Paths of all shards, in order."""
+    """Paths of all shards in order, the pixel sums that (train, test) must have, and the column of the labels."""
 
     train: tuple[Path, ...]
     test: tuple[Path, ...]
+    sums: tuple[str, str]
+    label_column: str
 
 
-def find_shards(root: Path) -> Shards | None:
-    """The shards in ``root``; None where there are none, DataError where some are missing."""
+def find_shards(root: Path, source: Source) -> Shards | None:
+    """The shards in ``root``; None where there are none, DataError where some are missing.
+
+    None too for a set without pixel sums: nothing could say that the shards hold the published images.
+    """
+    if source.pixels is None or source.label_column is None:
+        return None
     if not root.is_dir() or not any(_NAME.fullmatch(path.name) for path in root.iterdir()):
         return None
-    return Shards(_shards(root, "train"), _shards(root, "test"))
+    return Shards(_shards(root, "train"), _shards(root, "test"), source.pixels, source.label_column)
 
 
 def _shards(root: Path, part: str) -> tuple[Path, ...]:
@@ -47,29 +54,25 @@ def _shards(root: Path, part: str) -> tuple[Path, ...]:
     return paths
 
 
-def read_parquet(shards: Shards, source: Source) -> tuple[Pixels, Pixels]:
+def read_parquet(shards: Shards) -> tuple[Pixels, Pixels]:
     """(train, test), verified; decoded once and kept in the cache. DataError for other images or without pyarrow."""
-    if source.pixels is None:
-        raise DataError(f"{shards.train[0].parent}: parquet shards of this data set cannot be verified")
-    train, test = (
-        _read_part(paths, expected, source)
-        for paths, expected in zip((shards.train, shards.test), source.pixels, strict=True)
-    )
-    return train, test
+    expected_train, expected_test = shards.sums
+    train = _read_part(shards.train, expected_train, shards.label_column)
+    return train, _read_part(shards.test, expected_test, shards.label_column)
 
 
-def _read_part(paths: tuple[Path, ...], expected: str, source: Source) -> Pixels:
+def _read_part(paths: tuple[Path, ...], expected: str, label_column: str) -> Pixels:
     cached = load_pixels(expected, SHAPE)
     if cached is not None:
         return cached
-    parts = [read_shard(path, source) for path in paths]
+    parts = [read_shard(path, label_column) for path in paths]
     pixels = Pixels(np.concatenate([p.images for p in parts]), np.concatenate([p.labels for p in parts]))
     check_pixels(pixels, expected, ", ".join(map(str, paths)))
     save_pixels(expected, pixels)
     return pixels
 
 
-def read_shard(path: Path, source: Source) -> Pixels:
+def read_shard(path: Path, label_column: str) -> Pixels:
     """Images (N, 3, 32, 32) and labels of one shard, not verified; DataError where it cannot be read."""
     try:
         from pyarrow import ArrowException
@@ -77,11 +80,11 @@ def read_shard(path: Path, source: Source) -> Pixels:
     except ImportError:
         raise DataError(f"{path} needs pyarrow to be read: pip install 'bnn_ablate[parquet]'") from None
     try:
-        table = read_table(path, columns=["img", source.label_column])
+        table = read_table(path, columns=["img", label_column])
         encoded = table.column("img").combine_chunks().field("bytes").to_pylist()
-        labels = table.column(source.label_column).to_numpy()
+        labels = table.column(label_column).to_numpy()
     except (ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path} is no shard of images in img.bytes and {source.label_column}: {error}") from None
+        raise DataError(f"{path} is no shard of images in img.bytes and {label_column}: {error}") from None
     images = np.empty((len(encoded), *SHAPE), np.uint8)
     for row, content in enumerate(encoded):
         images[row] = _decoded(content, path, row)

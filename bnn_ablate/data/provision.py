@@ -29,15 +29,19 @@ def provide(name: str, root: Path, source: Source, *, download: bool) -> Path | 
         return found
     if archive is not None and archive.is_file():
         return extract(archive, root, source)
-    shards = find_shards(root) if archive is not None else None
+    shards = find_shards(root, source)
     if shards is not None:
         return shards
     if not download:
         places = f"{root} and {root / source.folder}" if archive is not None else str(root)
-        others = f", nor are {archive.name} or train-*.parquet and test-*.parquet" if archive is not None else ""
-        missing = [file for file in source.files if not (root / source.folder / file).is_file()]
+        lacking = [[name for name in source.files if not (f / name).is_file()] for f in (root, root / source.folder)]
+        missing = min(lacking, key=len)
+        others = [] if archive is None else [archive.name]
+        if source.label_column is not None and source.pixels is not None:
+            others += ["train-*.parquet", "test-*.parquet"]
+        instead = f" (nor, instead of them, {', '.join(others)})" if others else ""
         raise DataError(
-            f"data={name} was looked for in {places}: {', '.join(missing)} not found{others}; data.download=true "
+            f"data={name} was looked for in {places}: {', '.join(missing)} not found{instead}; data.download=true "
             "fetches what is missing, data.root=FOLDER looks elsewhere"
         )
     for remote in source.remote:

@@ -25,8 +25,8 @@ class Source:
 
     ``files`` lists the original files that hold training and test images, name to md5; ``remote`` what is downloaded
     (the files themselves, or an archive whose folder ``folder`` holds them). ``pixels`` are the SHA-256 pixel sums of
-    (train, test) where they are known. ``label_key`` names the labels in CIFAR's
-    pickles, ``label_column`` in parquet shards.
+    (train, test) where they are known. ``label_key`` names the labels in
+    pickles, ``label_column`` in parquet shards; None where the set does not come that way.
     """
 
     classes: int
@@ -36,8 +36,8 @@ class Source:
     train_files: Mapping[str, str]
     test_files: Mapping[str, str]
     pixels: tuple[str, str] | None
-    label_key: str = ""
-    label_column: str = ""
+    label_key: str | None
+    label_column: str | None
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -100,6 +100,8 @@ FASHION_MNIST = Source(
         "16d82e2b505296aa2b78bd5ea0992634f30419a4c97def7c907d154a35ac6157",
         "9f1ec356a747bfe4ebab3cfb722d3694c9ca737e2570f6f90cf31d7b6fd689d4",
     ),
+    label_key=None,
+    label_column=None,
 )
 
 SOURCES: Mapping[str, Source] = {"cifar10": CIFAR10, "cifar100": CIFAR100, "fashion_mnist": FASHION_MNIST}

@@ -70,7 +70,7 @@ def _pixels(data: Data, sources: Mapping[str, Source]) -> tuple[Pixels, Pixels, 
             root = Path(data.root).expanduser()
             files = provide(data.name, root, source, download=data.download)
             if isinstance(files, Shards):
-                return *read_parquet(files, source), source.classes
+                return *read_parquet(files), source.classes
             read = read_fashion_mnist if data.name == "fashion_mnist" else read_cifar
             return *read(files, source), source.classes
 
