@@ -88,7 +88,7 @@ def train(settings: Settings, label: str) -> Record:
 
     try:
         return run(settings, label)
-    except StoppedError:
+    except (StoppedError, SystemExit):  # Lightning answers a second Ctrl-C with SystemExit
         raise KeyboardInterrupt from None
 
 

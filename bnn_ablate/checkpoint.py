@@ -44,21 +44,22 @@ class AtomicCheckpointIO(CheckpointIO):
 class StopRequest:
     """Ctrl-C and SIGTERM as a wish: the step in progress ends, a checkpoint is written, training stops.
 
-    A second Ctrl-C stops at once, without a checkpoint. A context manager, so that the handlers are given back.
+    A second Ctrl-C stops at once, without a checkpoint.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> StopRequest:
+    def install(self) -> None:
+        """Take both signals. After Lightning has taken SIGTERM: its handler ends the epoch loop without a checkpoint."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._ask)
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def remove(self) -> None:
+        """Give the signals back to whom they belonged."""
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _ask(self, number: int, _: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
@@ -79,12 +80,15 @@ class Saver(Checkpoint):
         self.saved = time.monotonic()
         self.request = StopRequest()
 
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.request.__enter__()
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.request.install()
         self.saved = time.monotonic()
 
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.request.__exit__()
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.request.remove()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        self.request.remove()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -115,7 +115,7 @@ def reported(folder: RunFolder, settings: Settings) -> Iterator[Any]:
     try:
         write_atomically(folder.path / "config.yaml", config_yaml(settings).encode())
         yield report
-    except (StoppedError, KeyboardInterrupt):
+    except (StoppedError, KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
         status = folder.status()
         if status is None or status.state != "trained":
             report("stopped")
@@ -165,12 +165,11 @@ def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbT
         enable_checkpointing=True,
         enable_progress_bar=False,
         enable_model_summary=False,
-        limit_val_batches=0,  # the module evaluates at each epoch's end: resuming inside a validation loop is not needed
+        limit_val_batches=0,  # the module evaluates at the end of each epoch, which leaves no inner loop to resume
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    with saver.request:
-        trainer.fit(module, ckpt_path=folder.checkpoint if folder.checkpoint.exists() else None, weights_only=True)
+    trainer.fit(module, ckpt_path=folder.checkpoint if folder.checkpoint.exists() else None, weights_only=True)
 
 
 def new_network(settings: Settings) -> nn.Module:
@@ -187,7 +186,7 @@ def new_network(settings: Settings) -> nn.Module:
 
 
 def load_trained(settings: Settings, folder: RunFolder) -> Trained:
-    """Network, curve and steps of the last checkpoint; the number of steps is what the recipe asked for, or an error."""
+    """Network, curve and steps, and where they were made, as the last checkpoint holds them."""
     checkpoint = AtomicCheckpointIO().load_checkpoint(folder.checkpoint)
     network = new_network(settings)
     prefix = "network."

@@ -95,7 +95,7 @@ def scaled(features: int, width: float) -> int:
     product = features * width
     if product != int(product) or product < 1:
         raise ValueError(
-            f"model.width={width} gives {product} features in place of {features}: choose a width that gives whole numbers"
+            f"model.width={width} gives {product} features in place of {features}: choose one that gives whole numbers"
         )
     return int(product)
 
@@ -132,7 +132,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Adam:
-    """Adam (Kingma & Ba 2015), or rectified Adam (Liu et al. 2020). Decay acts on float convolutions and the fc only."""
+    """Adam (Kingma & Ba 2015), or rectified Adam (Liu et al. 2020). Decay acts on float layers only."""
 
     name: Literal["adam", "radam"]
     lr: PositiveFloat
@@ -144,7 +144,7 @@ class Adam:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Sgd:
-    """SGD with momentum. Decay acts on float convolutions and the fc only."""
+    """SGD with momentum. Decay acts on float layers only."""
 
     name: Literal["sgd"]
     lr: PositiveFloat
@@ -186,7 +186,7 @@ class NoAugment:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CropAugment:
-    """A random crop of the image padded by ``padding`` zero pixels on each side; mirrored half of the time if ``flip``."""
+    """A random crop of the image, padded by ``padding`` zeros on each side; half are mirrored if ``flip``."""
 
     name: Literal["shift", "crop_flip"]
     padding: PositiveInt
