@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,7 @@ def put_status(root: Path, record: Record, state: State, error: str | None = Non
     return record
 
 
-def put_study(root: Path, name: str, jobs: list[tuple[str, Record | None]]) -> None:
+def put_study(root: Path, name: str, jobs: Sequence[tuple[str, Record | None]]) -> None:
     """Plan a study: each job's overrides as typed, and the run it became."""
     studies = Store(root).studies
     plan_jobs(studies, name, [overrides.split() for overrides, _ in jobs])

@@ -8,18 +8,22 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from factories import digest, make_record, packed, put_done, put_status, put_study
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnn_ablate.record import Record
 from bnn_ablate.report.__main__ import main
+from bnn_ablate.report.cells import study_cells
 from bnn_ablate.report.numbers import duration, markdown, one_line, significant
+from bnn_ablate.report.rows import measure, shown
+from bnn_ablate.report.runs import Run, RunState
 from bnn_ablate.report.tables import ReportError, runs_table, study_table
 from bnn_ablate.store import State, Store
-from bnn_ablate.study import plan_jobs
+from bnn_ablate.study import Job, Study, plan_jobs
 
 #: What a terminal shows for the grid below, by hand. 7, 8 and 9 of 10 images: mean 80, s = 10, half-width
 #: 4.3027 * 10 / sqrt(3) = 24.84. 4 Mi bits are 0.5 MiB. 1 M float and 32 M binary MACs are 1 M + 32 M / 64 = 1.5 M.
@@ -277,7 +281,7 @@ def test_runs_on_other_images_are_told_apart_by_their_checksum(tmp_path: Path) -
     ],
 )
 def test_scaling_that_batchnorm_cancels_is_called_an_identity_check(
-    changes: dict[str, object], noted: bool, tmp_path: Path
+    changes: dict[str, Any], noted: bool, tmp_path: Path
 ) -> None:
     record = put_done(tmp_path, make_record(**changes))
     assert ("identity check" in runs_table(tmp_path, [record.run_id])) == noted
@@ -287,7 +291,7 @@ def test_scaling_that_batchnorm_cancels_is_called_an_identity_check(
     ("changes", "noted"),
     [({}, True), ({"data": "cifar10"}, False), ({"data": {"name": "cifar10", "limit_test": 10}}, True)],
 )
-def test_a_smoke_test_is_called_one(changes: dict[str, object], noted: bool, tmp_path: Path) -> None:
+def test_a_smoke_test_is_called_one(changes: dict[str, Any], noted: bool, tmp_path: Path) -> None:
     record = put_done(tmp_path, make_record(**changes))
     assert ("not evidence: one image is 10.00 points" in runs_table(tmp_path, [record.run_id])) == noted
 
@@ -304,6 +308,42 @@ def test_one_run_is_a_table_of_one_row(tmp_path: Path) -> None:
     text = runs_table(tmp_path, [record.run_id])
     assert "scaling=none" in text
     assert "One run has no interval; seed=0,1,2 costs about 3.0 minutes more." in text
+
+
+STATES = ("done", "running", "stopped", "trained", "failed", "diverged", "broken", "missing")
+
+
+@given(st.lists(st.lists(st.sampled_from(STATES), min_size=3, max_size=3), min_size=1, max_size=4))
+def test_every_planned_run_is_counted_once_and_done_runs_alone_are_averaged(grid: list[list[RunState]]) -> None:
+    jobs, runs = [], {}
+    for number, states in enumerate(grid):
+        for seed, state in enumerate(states):
+            record = make_record(seed=seed, correct=seed, model={"width": float(number)})
+            jobs.append(Job(overrides=[f"model.width={number}", f"seed={seed}"], run_id=record.run_id))
+            if state != "missing":
+                runs[record.run_id] = Run(
+                    run_id=record.run_id,
+                    cell_id=None if state == "broken" else record.cell_id,
+                    seed=seed,
+                    state=state,
+                    config={},
+                    record=record if state == "done" else None,
+                    error=None,
+                )
+    cells = study_cells(Study(schema=1, name="s", jobs=jobs), runs)
+    assert [sorted(run.state for run in cell.runs) for cell in cells] == [sorted(states) for states in grid]
+    for cell, states in zip(cells, grid, strict=True):
+        top1 = [10.0 * seed for seed, state in enumerate(states) if state == "done"]
+        found = measure(cell).top1
+        assert [found.n, found.mean] == pytest.approx([len(top1), sum(top1) / len(top1)]) if found else not top1
+        assert all(text != "" for text in shown(cell, measure(cell)))
+
+
+def test_seeds_that_agree_are_no_proof_of_no_spread(tmp_path: Path) -> None:
+    ids = [put_done(tmp_path, make_record(seed=seed, correct=8)).run_id for seed in (0, 1)]
+    text = runs_table(tmp_path, ids)
+    assert "80.00    0.00  2 of 2" in text
+    assert "which does not show that there is no spread" in text
 
 
 def test_a_table_of_what_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
@@ -331,6 +371,7 @@ def unescaped_bars(line: str) -> int:
     return len(re.findall(r"(?<!\\)(?:\\\\)*\|", line))
 
 
+@settings(max_examples=50)
 @given(st.text(max_size=30))
 def test_no_text_breaks_a_markdown_row(text: str) -> None:
     assert unescaped_bars(f"| {markdown(text)} |") == 2

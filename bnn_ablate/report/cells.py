@@ -23,7 +23,7 @@ class Cell:
         return [run.record for run in self.runs if run.record is not None]
 
 
-def study_cells(study: Study, contents: Contents) -> list[Cell]:
+def study_cells(study: Study, runs: Mapping[str, Run]) -> list[Cell]:
     """The cells of a study in the order in which they were planned.
 
     Jobs whose overrides differ in the seed only are one cell, also before any of them has run. The ids of the runs
@@ -34,33 +34,32 @@ def study_cells(study: Study, contents: Contents) -> list[Cell]:
     for job in study.jobs:
         overrides = dict(split_override(text) for text in job.overrides)
         seed = overrides.pop("seed", None)
-        known = contents.runs.get(job.run_id) if job.run_id is not None else None
+        known = runs.get(job.run_id) if job.run_id is not None else None
         run = known if known is not None else missing_run(job, _number(seed))
         asked.setdefault(frozenset(overrides.items()), (overrides, []))[1].append(run)
 
     cells: dict[object, tuple[dict[str, str], list[Run]]] = {}
-    for key, (overrides, runs) in asked.items():
-        ids = [run.cell_id for run in runs if run.cell_id is not None]
-        for run in runs:
+    for key, (overrides, members) in asked.items():
+        ids = [run.cell_id for run in members if run.cell_id is not None]
+        for run in members:
             # A run that has left nothing has no id of its own: it counts to the last one under its overrides.
             cell_id = run.cell_id if run.cell_id is not None else ids[-1] if ids else None
             cells.setdefault(cell_id if cell_id is not None else key, (overrides, []))[1].append(run)
-    return [Cell(overrides, tuple(_once(runs))) for overrides, runs in cells.values()]
+    return [Cell(overrides, tuple(_once(members))) for overrides, members in cells.values()]
 
 
-def loose_cells(contents: Contents, run_ids: Iterable[str]) -> list[Cell]:
-    """The cells of runs by id; a run whose files are broken is a cell of its own, for nobody knows where it belongs."""
-    cells: dict[str, list[Run]] = {}
-    for run_id in run_ids:
-        run = contents.runs[run_id]
-        cells.setdefault(run.cell_id if run.cell_id is not None else run_id, []).append(run)
-    return [Cell({}, tuple(_once(runs))) for runs in cells.values()]
+def loose_cells(runs: Iterable[Run]) -> list[Cell]:
+    """The cells of runs that nobody planned; where a run belongs of which nothing can be read, nobody knows."""
+    cells: dict[str | None, list[Run]] = {}
+    for run in runs:
+        cells.setdefault(run.cell_id if run.cell_id is not None else run.run_id, []).append(run)
+    return [Cell({}, tuple(_once(members))) for members in cells.values()]
 
 
-def runs_of_no_study(contents: Contents) -> list[str]:
-    """The ids of runs that no study planned, sorted."""
+def runs_of_no_study(contents: Contents) -> list[Run]:
+    """The runs that no study planned, sorted by id."""
     planned = {job.run_id for study in contents.studies.values() for job in study.jobs}
-    return sorted(set(contents.runs) - planned)
+    return [run for run_id, run in sorted(contents.runs.items()) if run_id not in planned]
 
 
 def split_override(text: str) -> tuple[str, str]:

@@ -38,6 +38,10 @@ def _interval(cells: Sequence[Cell]) -> list[str]:
     found = []
     if any(len(cell.records) > 1 for cell in cells):
         found.append("± is a 95 % Student-t interval over seeds only: the sampling of the test images is not in it.")
+    if any(len({record.accuracy.top1 for record in cell.records}) == 1 < len(cell.records) for cell in cells):
+        found.append(
+            "± 0.00: all seeds had the same number of images right, which does not show that there is no spread."
+        )
     singles = [cell.records[0] for cell in cells if len(cell.records) == 1]
     if singles:
         seconds = sum(len({*SEEDS} - {record.seed}) * record.provenance.train_seconds for record in singles)

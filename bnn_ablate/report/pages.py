@@ -18,10 +18,10 @@ from bnn_ablate.store import write_atomically
 
 def tables(contents: Contents) -> list[Table]:
     """A table a study, by name, and one of the runs that belong to none, where there are such."""
-    made = [make_table(name, study_cells(study, contents)) for name, study in sorted(contents.studies.items())]
+    made = [make_table(name, study_cells(study, contents.runs)) for name, study in sorted(contents.studies.items())]
     others = runs_of_no_study(contents)
     if others:
-        made.append(make_table(OTHER_RUNS, sorted_cells(loose_cells(contents, others))))
+        made.append(make_table(OTHER_RUNS, sorted_cells(loose_cells(others))))
     return made
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -72,6 +72,11 @@ def read_stores(roots: Sequence[Path]) -> Contents:
             jobs = [*studies[study.name].jobs, *study.jobs] if study.name in studies else study.jobs
             studies[study.name] = Study(schema=study.schema, name=study.name, jobs=jobs)
     return Contents(runs, studies, tuple(problems))
+
+
+def read_runs(store: Store, run_ids: Container[str | None]) -> dict[str, Run]:
+    """Those of the runs that lie in one store, by id."""
+    return {folder.path.name: read_run(folder, store.root) for folder in store.runs() if folder.path.name in run_ids}
 
 
 def read_run(folder: RunFolder, root: Path) -> Run:

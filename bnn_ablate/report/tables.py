@@ -12,7 +12,9 @@ from bnn_ablate.report.labels import Labels, label_cells, sorted_cells
 from bnn_ablate.report.notes import UNITS, notes
 from bnn_ablate.report.numbers import counted, markdown, one_line
 from bnn_ablate.report.rows import TITLES, Measured, measure, shown
-from bnn_ablate.report.runs import read_stores
+from bnn_ablate.report.runs import read_runs
+from bnn_ablate.store import Store
+from bnn_ablate.study import read_study, study_path
 
 #: Characters a line of a terminal may have before its last column, the state, is cut; it keeps at least STATE_WIDTH.
 TERMINAL_WIDTH = 118
@@ -39,21 +41,29 @@ class ReportError(ValueError):
 
 
 def study_table(store_root: Path, study_name: str) -> str:
-    """The table of one study as text for a terminal; raises ReportError for a study that is not there."""
-    contents = read_stores([store_root])
-    if study_name not in contents.studies:
-        known = ", ".join(sorted(contents.studies)) if contents.studies else "none"
-        raise ReportError(f"there is no study {study_name} under {store_root}: the studies are {known}")
-    return to_text(make_table(study_name, study_cells(contents.studies[study_name], contents)))
+    """The table of one study as text for a terminal.
+
+    Raises ReportError for a study that is not there, RecordError for one whose file is broken.
+    """
+    store = Store(store_root)
+    path = study_path(store.studies, study_name)
+    if not path.exists():
+        known = ", ".join(sorted(found.stem for found in store.studies.glob("*.json")))
+        raise ReportError(
+            f"there is no study {study_name} under {store_root}: the studies are {known if known else 'none'}"
+        )
+    study = read_study(path)
+    runs = read_runs(store, {job.run_id for job in study.jobs})
+    return to_text(make_table(study_name, study_cells(study, runs)))
 
 
 def runs_table(store_root: Path, run_ids: Sequence[str]) -> str:
     """The same for runs by id, whichever study they belong to; raises ReportError for a run that is not there."""
-    contents = read_stores([store_root])
+    runs = read_runs(Store(store_root), set(run_ids))
     for run_id in run_ids:
-        if run_id not in contents.runs:
+        if run_id not in runs:
             raise ReportError(f"there is no run {run_id} under {store_root}")
-    return to_text(make_table(counted(len(run_ids), "run"), sorted_cells(loose_cells(contents, run_ids))))
+    return to_text(make_table(counted(len(run_ids), "run"), sorted_cells(loose_cells(runs.values()))))
 
 
 def make_table(name: str, cells: Sequence[Cell]) -> Table:
