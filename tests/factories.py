@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from bnn_ablate.record import (
     Record,
     pack_bits,
 )
+from bnn_ablate.report.__main__ import main
 from bnn_ablate.store import State, Status, Store
 from bnn_ablate.study import add_run, plan_jobs
 
@@ -159,3 +161,29 @@ def put_study(root: Path, name: str, jobs: Sequence[tuple[str, Record | None]]) 
     for overrides, record in jobs:
         if record is not None:
             add_run(studies, name, overrides.split(), record.run_id)
+
+
+def put_grid(root: Path) -> str:
+    """The study that tests/test_report.py shows as text; returns the id of its failed run."""
+    jobs: list[tuple[str, Record | None]] = [
+        (f"scaling=none grad=ste seed={seed}", put_done(root, make_record(seed=seed, correct=7 + seed, seconds=90.0)))
+        for seed in (0, 1, 2)
+    ]
+    single = put_done(root, make_record(seed=1, correct=9, grad="approxsign", seconds=90.0))
+    failed = make_record(seed=0, scaling="channel", grad="approxsign")
+    put_status(root, failed, "failed", "OSError: no\nmore lines")
+    for seed in (0, 1, 2):
+        jobs.append((f"scaling=none grad=approxsign seed={seed}", single if seed == 1 else None))
+    jobs += [(f"scaling=channel grad=ste seed={seed}", None) for seed in (0, 1, 2)]
+    put_study(root, "grid", [*jobs, ("scaling=channel grad=approxsign seed=0", failed)])
+    return failed.run_id
+
+
+def make_report(root: Path, out: Path) -> int:
+    """Run the command; returns its exit status."""
+    return main([f"runs={root}", f"out={out}"])
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV by title."""
+    return list(csv.DictReader(path.open(newline="")))
