@@ -99,7 +99,7 @@ class Packed:
 
 
 #: The packed fields before an engine exists or has run.
-NOT_PACKED = {
+NOT_PACKED: dict[str, Any] = {
     "status": "not evaluated",
     "top1": None,
     "top5": None,
