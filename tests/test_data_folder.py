@@ -136,6 +136,14 @@ def test_workers_restarts_and_ranks_change_nothing(root: Path, augment: Augment)
     assert same(list(loader(splits, root, augment, workers=2)), expected)
 
 
+def test_every_place_of_an_epoch_is_cropped_by_numbers_of_its_own(root: Path) -> None:
+    path = root / "large.png"
+    Image.fromarray(pixels(0, 90, 70)).save(path)
+    copies = FolderSet((path,) * 16, torch.zeros(16, dtype=torch.int64), ("cat", "dog"))
+    batches = loader(Splits(copies, None, copies), root, RESIZED)
+    assert len({image.numpy().tobytes() for images, _ in batches for image in images}) == 16
+
+
 def test_the_global_generator_is_left_alone(root: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
