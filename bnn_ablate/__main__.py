@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from bnn_ablate.data.errors import DataError
 from bnn_ablate.identity import run_id
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
-from bnn_ablate.store import RunBusyError, Store
+from bnn_ablate.store import RunBusyError, RunFolder, Store
 from bnn_ablate.study import add_run, asked
+
+#: The design space lies beside the package in the checkout; absolute, so that any folder will do to start from.
+CONF = Path(__file__).parent.parent / "conf"
 
 #: What a person can put right: one sentence is enough, a traceback would only hide it.
 PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError)
@@ -39,34 +43,33 @@ class Session:
 session = Session()
 
 
-@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def job(config: DictConfig) -> None:
     """One run. A failure is told and counted here, so that the other jobs of a sweep go on."""
     overrides = list(HydraConfig.get().overrides.task)
     label = " ".join(asked(overrides))
+    folder = None
     try:
         settings = settings_of(config)
-        name = run_id(settings)
         store = Store(Path(settings.runs))
+        folder = store.run(run_id(settings))
         session.store, session.study = store, settings.study
         if settings.study is not None:
-            add_run(store.studies, settings.study, overrides, name)
-        record = store.run(name).record()
+            add_run(store.studies, settings.study, overrides, folder.path.name)
+        record = folder.record()
         if record is not None:
             say(done_line(record, label, "already done"))
-            return
-        status = store.run(name).status()
-        if status is not None and status.state == "diverged":
+        elif state_of(folder) == "diverged":
             session.failures += 1
-            say(f"run {name} ({label}) diverged: {status.error}; delete {store.run(name).path} to train it again")
-            return
-        say(done_line(train(settings, label), label, "done"))
+            say(f"{diverged_line(folder, label)}; delete {folder.path} to train it again")
+        else:
+            say(done_line(train(settings, label), label, "done"))
     except PLAIN_ERRORS as error:
         session.failures += 1
-        say(f"error: {error}" + (f" ({label})" if label else ""))
+        say(f"error: {error}" + (f"  ({label})" if label else ""))
     except Exception as error:
         session.failures += 1
-        say(failure_sentence(error, label))
+        say(failure_line(error, label, folder))
 
 
 def settings_of(config: DictConfig) -> Settings:
@@ -100,15 +103,34 @@ def done_line(record: Record, label: str, how: str) -> str:
     )
 
 
-def failure_sentence(error: Exception, label: str) -> str:
-    """What went wrong, what is still whole, and where the traceback lies."""
-    what = f"run failed ({label}): " if label else "run failed: "
+def state_of(folder: RunFolder) -> str | None:
+    """The run's last state, None where it never started."""
+    status = folder.status()
+    return None if status is None else status.state
+
+
+def diverged_line(folder: RunFolder, label: str) -> str:
+    """A diverged run in one line."""
+    status = folder.status()
+    return f"run {folder.path.name} diverged: {status.error if status else ''}" + (f"  ({label})" if label else "")
+
+
+def failure_line(error: Exception, label: str, folder: RunFolder | None) -> str:
+    """What went wrong, what is still whole, and the traceback or where it lies."""
+    what = f"run {folder.path.name} failed" if folder is not None else "failed"
+    suffix = f"  ({label})" if label else ""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return (
-            f"{what}no space left on the disk of the runs; finished runs and the last checkpoint are whole: "
-            "make space and repeat the command to continue"
+            f"{what}: no space left on the disk of the runs; finished runs and the last checkpoint are whole: "
+            f"make space and repeat the command to continue{suffix}"
         )
-    return f"{what}{type(error).__name__}: {error} (traceback in the run's status.json)"
+    state = state_of(folder) if folder is not None else None
+    if folder is not None and state == "diverged":
+        return diverged_line(folder, label)
+    if folder is not None and state == "failed":
+        return f"{what}: {type(error).__name__}: {error} (traceback in {folder.path / 'status.json'}){suffix}"
+    # it went wrong before or after the training, where the run's status keeps no traceback
+    return f"{''.join(traceback.format_exception(error))}{what}: {type(error).__name__}: {error}{suffix}"
 
 
 def say(text: str) -> None:
@@ -124,7 +146,7 @@ def main() -> None:
         say("stopped; repeat the same command to continue where it stopped")
         sys.exit(130)
     except OSError as error:
-        say(failure_sentence(error, ""))
+        say(failure_line(error, "", None))
         sys.exit(1)
     if session.store is not None and session.study is not None:
         from bnn_ablate.report.tables import study_table

@@ -301,11 +301,13 @@ class Settings:
     trainer: Trainer = not_hashed("where and how fast")
     tracking: Tracking = not_hashed("what is shown")
     runs: str = not_hashed("a place on disk")
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = not_hashed(
+    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] | None = not_hashed(
         "a name for the table and the W&B group"
     )
 
     def __post_init__(self) -> None:
+        if self.study in ("index", "other-runs"):
+            raise ValueError(f"study={self.study} is the name of one of the report's own pages: choose another")
         check_model(self.model, self.design)
         check_data(self.data, self.recipe)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -54,8 +55,10 @@ def asked(overrides: list[str]) -> list[str]:
 
 
 def default_name(overrides: list[str]) -> str:
-    """The swept axes and six hex digits of a hash over all that was asked: ``scaling-grad-3f2a91``."""
-    swept = [text.split("=", 1)[0].lstrip("+").replace("/", ".") for text in asked(overrides) if _is_swept(text)]
+    """The swept axes and six hex digits of a hash over all that was asked: ``grad-scaling-3f2a91``."""
+    swept = sorted(
+        re.sub("[^A-Za-z0-9]+", "_", text.split("=", 1)[0].lstrip("+")) for text in asked(overrides) if _is_swept(text)
+    )
     digest = hashlib.sha256("\n".join(sorted(asked(overrides))).encode()).hexdigest()[:6]
     return "-".join([*swept, digest])
 

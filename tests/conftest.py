@@ -15,20 +15,23 @@ from bnn_ablate.settings import Settings
 
 CONF = Path(__file__).parent.parent / "conf"
 
-#: A ResNetE of four binary convolutions on 8x8 images: six steps an epoch, three epochs, half a second.
-TINY = (
+#: Six steps an epoch, three epochs.
+TINY_TRAINING = (
     "data=synthetic",
     "data.image_size=8",
     "data.limit_train=96",
     "data.limit_test=24",
-    "model.blocks_per_stage=[1,1]",
-    "model.channels=[8,16]",
-    "model.stem_features=8",
     "recipe.batch_size=16",
     "recipe.epochs=3",
     "recipe/augment=crop_flip",
     "tracking=none",
 )
+
+#: A ResNetE of four binary convolutions.
+TINY_SIZES = ("model.blocks_per_stage=[1,1]", "model.channels=[8,16]", "model.stem_features=8")
+
+#: A run of half a second.
+TINY = (*TINY_TRAINING, *TINY_SIZES)
 
 
 def composed(*overrides: str) -> DictConfig:

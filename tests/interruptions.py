@@ -74,3 +74,50 @@ def exit_as_the_command_line_does(settings: Settings) -> None:
         train_or_interrupt(settings, "tiny")
     except KeyboardInterrupt:
         os._exit(130)
+
+
+def command_line(arguments: list[str], output: str) -> None:
+    """``python -m bnn_ablate`` with these arguments; what it prints goes to the file ``output``."""
+    import sys
+
+    stream = open(output, "a")  # noqa: SIM115 - lives as long as the process
+    os.dup2(stream.fileno(), 1)
+    os.dup2(stream.fileno(), 2)
+    sys.argv = ["bnn_ablate", *arguments]
+    from bnn_ablate.__main__ import main
+
+    main()
+
+
+def command_line_stopped_at_step(arguments: list[str], output: str, step: int) -> None:
+    """The same with a Ctrl-C in that training step."""
+    from bnn_ablate.classifier import Classifier
+
+    original = Classifier.training_step
+
+    def training_step(self, batch, batch_idx):
+        if self.global_step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, batch, batch_idx)
+
+    Classifier.training_step = training_step
+    command_line(arguments, output)
+
+
+def command_line_on_a_full_disk(arguments: list[str], output: str, writes: int) -> None:
+    """The same on a disk that is full from the ``writes``-th checkpoint (from 1) on."""
+    import errno
+
+    original = os.fsync
+    seen = 0
+
+    def fsync(descriptor):
+        nonlocal seen
+        name = os.readlink(f"/proc/self/fd/{descriptor}")
+        seen += "last.ckpt" in name
+        if seen >= writes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+        return original(descriptor)
+
+    os.fsync = fsync
+    command_line(arguments, output)

@@ -19,8 +19,8 @@ def jobs(studies: Path, name: str) -> list[Job]:
 
 
 def test_a_name_says_the_swept_axes() -> None:
-    assert default_name([*GRID, "model.width=0.25"]).startswith("scaling-grad-")
-    assert default_name(["recipe/optimizer=adam,sgd", "+seed=range(3)"]).startswith("recipe.optimizer-seed-")
+    assert default_name([*GRID, "model.width=0.25"]).startswith("grad-scaling-")
+    assert default_name(["recipe/optimizer=adam,sgd", "+seed=range(3)"]).startswith("recipe_optimizer-seed-")
     assert not default_name(["model.channels=[8,16]"]).startswith("model")
 
 
