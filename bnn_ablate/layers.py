@@ -7,16 +7,13 @@ popcount output. W stays a float parameter, the latent weight, which the optimiz
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from bnn_ablate.binarize import triangle
-from bnn_ablate.design import Design, Grad, Init
+from bnn_ablate.convolution import Arithmetic, binary_convolution
+from bnn_ablate.design import Design, Init
 
 
 class BinaryConv2d(nn.Module):
@@ -43,18 +40,23 @@ class BinaryConv2d(nn.Module):
         self.weight = nn.Parameter(initial_weight((out_channels, in_channels, kernel_size, kernel_size), design.init))
 
     def forward(self, x: Tensor) -> Tensor:
-        autocast = torch.is_autocast_enabled(x.device.type)
-        dtype = torch.get_autocast_dtype(x.device.type) if autocast else x.dtype
-        y: Tensor = _BinaryConvolution.apply(x, self.weight, self._arithmetic(dtype))  # type: ignore[no-untyped-call]
+        device = x.device.type
+        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
+        y = binary_convolution(x, self.weight, self.arithmetic(dtype))
         scaling = self.design.scaling
         if scaling.name == "none":
             return y
-        alpha = self.weight.abs().mean((1, 2, 3)).view(-1, 1, 1).to(dtype)
-        y = y * (alpha if scaling.gradient else alpha.detach())
-        if scaling.name == "channel":
-            return y
-        spread = self._spread(x).to(dtype)
-        return y * (spread if scaling.gradient else spread.detach())
+        with torch.set_grad_enabled(scaling.gradient and torch.is_grad_enabled()):
+            factors = [self._alpha()] if scaling.name == "channel" else [self._alpha(), self._spread(x)]
+        for factor in factors:
+            # In place unless the factor's own gradient needs what it multiplied.
+            y = y * factor.to(dtype) if scaling.gradient else y.mul_(factor.to(dtype))
+        return y
+
+    def _alpha(self) -> Tensor:
+        """The factors alpha (c_out, 1, 1)."""
+        return self.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
 
     def _spread(self, x: Tensor) -> Tensor:
         """The map K (N, 1, H', W')."""
@@ -62,9 +64,9 @@ class BinaryConv2d(nn.Module):
         box = magnitude.new_full((1, 1, self.kernel_size, self.kernel_size), 1 / self.kernel_size**2)
         return F.conv2d(magnitude, box, stride=self.stride, padding=self.padding, dilation=self.dilation)
 
-    def _arithmetic(self, dtype: torch.dtype) -> _Arithmetic:
+    def arithmetic(self, dtype: torch.dtype) -> Arithmetic:
         popcount = self.design.output.name == "popcount"
-        return _Arithmetic(
+        return Arithmetic(
             grad=self.design.grad,
             border={"minus_one": -1, "zero": 0, "plus_one": 1}[self.design.padding.name],
             factor=0.5 if popcount else 1.0,
@@ -117,82 +119,3 @@ def frozen_share(network: nn.Module) -> float:
         raise ValueError("the network has no binary convolution")
     frozen = torch.stack([(weight.abs() > 1).sum() for weight in weights]).sum()
     return frozen.item() / sum(weight.numel() for weight in weights)
-
-
-@dataclass(frozen=True)
-class _Arithmetic:
-    """y = factor (W_b * X_b) + offset, and how its gradient is taken."""
-
-    grad: Grad
-    border: int
-    factor: float
-    offset: float
-    stride: int
-    padding: int
-    dilation: int
-    dtype: torch.dtype
-
-    @property
-    def code(self) -> tuple[int, int]:
-        """(q, r) with X_b = q a + r, where a is what the convolution reads: a = 0 is then the border's value.
-
-        Borders of -1: a = (x >= 0), X_b = 2 a - 1. Borders of +1: a = (x < 0), X_b = 1 - 2 a. Borders of 0: a = X_b.
-        """
-        return {-1: (2, -1), 0: (1, 0), 1: (-2, 1)}[self.border]
-
-
-class _BinaryConvolution(torch.autograd.Function):
-    """W_b * X_b without a padded copy: with X_b = q a + r, W_b * X_b = (q W_b) * a + r sum(W_b), a padded by zeros.
-
-    All of these are whole numbers below 2^24, so float32 loses nothing.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, how: _Arithmetic) -> Tensor:
-        ctx.how = how
-        ctx.save_for_backward(x, weight)
-        q, r = how.code
-        w_b = _signs(weight, how.dtype)
-        bias = w_b.sum((1, 2, 3)).mul_(how.factor * r).add_(how.offset)
-        a = _activation(x, how)
-        return torch.ops.aten.convolution(
-            a, w_b.mul_(how.factor * q), bias, [how.stride] * 2, [how.padding] * 2, [how.dilation] * 2, False, [0, 0], 1
-        )
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        x, weight = ctx.saved_tensors
-        how: _Arithmetic = ctx.how
-        wants_x, wants_weight, _ = ctx.needs_input_grad
-        q, r = how.code
-        g_x, g_w, g_b = torch.ops.aten.convolution_backward(
-            gradient,
-            _activation(x, how),
-            _signs(weight, how.dtype).mul_(how.factor),
-            [weight.shape[0]],
-            [how.stride] * 2,
-            [how.padding] * 2,
-            [how.dilation] * 2,
-            False,
-            [0, 0],
-            1,
-            [wants_x, wants_weight, wants_weight],
-        )
-        if wants_x:
-            g_x.mul_(x.abs() <= how.grad.clip if how.grad.name == "ste" else triangle(x, how.grad.clip))
-        if wants_weight:
-            g_w = g_w.mul_(q * how.factor).add_(g_b.view(-1, 1, 1, 1), alpha=r * how.factor)
-            if how.grad.name == "approxsign_both":
-                g_w.mul_(triangle(weight, 1.0))
-        return g_x, g_w, None
-
-
-def _signs(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.ge(x, 0, out=torch.empty_like(x)).mul_(2).sub_(1).to(dtype)
-
-
-def _activation(x: Tensor, how: _Arithmetic) -> Tensor:
-    if how.border == 0:
-        return _signs(x, how.dtype)
-    return (x >= 0 if how.border == -1 else x < 0).to(how.dtype)

@@ -7,7 +7,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnn_ablate.models.stem import convolution, head
+from bnn_ablate.models.stem import classifier, convolution
 
 
 def float_resnet18(*, stem: Literal["imagenet", "cifar"], in_channels: int, num_classes: int) -> nn.Module:
@@ -21,7 +21,7 @@ def float_resnet18(*, stem: Literal["imagenet", "cifar"], in_channels: int, num_
         layers += [nn.MaxPool2d(3, 2, padding=1)]
     for c_in, c_out, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):
         layers += [FloatBlock(c_in, c_out, stride=stride), FloatBlock(c_out, c_out, stride=1)]
-    return nn.Sequential(*layers, head(512, num_classes, norm=False))
+    return nn.Sequential(*layers, classifier(512, num_classes))
 
 
 class FloatBlock(nn.Module):

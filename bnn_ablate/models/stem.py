@@ -50,11 +50,16 @@ def input_norm(in_channels: int) -> nn.BatchNorm2d:
 
 def head(features: int, num_classes: int, *, norm: bool) -> nn.Sequential:
     """[BN,] ReLU, mean over the image, Linear: (N, features, H, W) -> logits (N, num_classes)."""
+    layers = [nn.ReLU(inplace=True), *classifier(features, num_classes)]
+    return nn.Sequential(nn.BatchNorm2d(features), *layers) if norm else nn.Sequential(*layers)
+
+
+def classifier(features: int, num_classes: int) -> nn.Sequential:
+    """Mean over the image and Linear: (N, features, H, W) -> logits (N, num_classes)."""
     linear = nn.Linear(features, num_classes)
     nn.init.normal_(linear.weight, 0, math.sqrt(2 / features))
     nn.init.zeros_(linear.bias)
-    pooled = (nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
-    return nn.Sequential(nn.BatchNorm2d(features), *pooled) if norm else nn.Sequential(*pooled)
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
 
 
 def convolution(

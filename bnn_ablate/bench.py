@@ -1,0 +1,203 @@
+"""What a training step costs: a binary network against the float network of the same shape.
+
+``python -m bnn_ablate.bench training --batch 64 128 --threads 1`` prints one table a batch size: ResNetE18 (32x32,
+CIFAR stem), the same network of separate operations, and a plain float ResNet18, one step of each after the other so
+that whatever else the machine does meets all three. ``--profile`` adds where the time of a step goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bnn_ablate.design import (
+    Design,
+    Downsample,
+    Grad,
+    Init,
+    Latent,
+    Order,
+    Output,
+    Padding,
+    Scaling,
+    Shortcut,
+    Stem,
+)
+from bnn_ablate.layers import BinaryConv2d
+from bnn_ablate.models import build_network
+from bnn_ablate.models.resnet import float_resnet18
+from bnn_ablate.settings import ResNetESizes
+
+IMAGE = (3, 32, 32)
+CLASSES = 10
+
+DESIGN = Design(
+    scaling=Scaling(name="none", gradient=False),
+    output=Output(name="signed"),
+    grad=Grad(name="ste", clip=1.0),
+    latent=Latent(name="free"),
+    init=Init(name="he_fan_in"),
+    downsample=Downsample(name="fp"),
+    shortcut=Shortcut(name="every_conv"),
+    order=Order(name="post"),
+    padding=Padding(name="minus_one"),
+    stem=Stem(name="cifar"),
+)
+RESNET_E18 = ResNetESizes(
+    name="resnet_e18",
+    family="resnet_e",
+    blocks_per_stage=(2, 2, 2, 2),
+    channels=(64, 128, 256, 512),
+    stem_features=64,
+    width=1.0,
+    input_norm=True,
+)
+
+
+def binary_resnet() -> nn.Module:
+    return build_network(RESNET_E18, DESIGN, in_channels=IMAGE[0], num_classes=CLASSES)
+
+
+def float_resnet() -> nn.Module:
+    return float_resnet18(stem="cifar", in_channels=IMAGE[0], num_classes=CLASSES)
+
+
+def plain_resnet() -> nn.Module:
+    """ResNetE18 as papers' code usually writes it; same function, same gradients."""
+    network = binary_resnet()
+    for parent in list(network.modules()):
+        for name, layer in parent.named_children():
+            if isinstance(layer, BinaryConv2d):
+                setattr(parent, name, PlainBinaryConv2d(layer))
+    return network
+
+
+CONTENDERS: dict[str, Callable[[], nn.Module]] = {
+    "float ResNet18": float_resnet,
+    "ResNetE18": binary_resnet,
+    "ResNetE18, separate operations": plain_resnet,
+}
+
+
+class PlainBinaryConv2d(nn.Module):
+    """A binary convolution of separate operations, each of which keeps its own float tensors for the backward."""
+
+    def __init__(self, layer: BinaryConv2d) -> None:
+        super().__init__()
+        self.weight = layer.weight
+        self.stride, self.padding, self.clip = layer.stride, layer.padding, layer.design.grad.clip
+
+    def forward(self, x: Tensor) -> Tensor:
+        x_b = _PlainSign.apply(x, self.clip)  # type: ignore[no-untyped-call]
+        w_b = _PlainSign.apply(self.weight, torch.inf)  # type: ignore[no-untyped-call]
+        return F.conv2d(F.pad(x_b, [self.padding] * 4, value=-1.0), w_b, stride=self.stride)
+
+
+class _PlainSign(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, clip: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.clip = clip
+        return torch.where(x < 0, -1.0, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return gradient * (x.abs() <= ctx.clip), None
+
+
+class Training:
+    """One contender with its optimizer and one fixed batch; every call of :meth:`step` is a whole training step."""
+
+    def __init__(self, make: Callable[[], nn.Module], batch: int) -> None:
+        torch.manual_seed(0)
+        self.network = make().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.images = torch.randn(batch, *IMAGE).contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(CLASSES, (batch,))
+        self.optimizer = torch.optim.Adam([p for p in self.network.parameters() if p.requires_grad], fused=True)
+
+    def step(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(F.cross_entropy(self.network(self.images), self.labels))
+        self.optimizer.step()
+
+    def seconds(self) -> float:
+        start = time.perf_counter()
+        self.step()
+        return time.perf_counter() - start
+
+
+def peak_mebibytes(name: str, batch: int, threads: int) -> float:
+    """Peak resident memory of a process that does nothing but two steps of one contender."""
+    command = [sys.executable, "-m", "bnn_ablate.bench", "memory", "--contender", name]
+    command += ["--batch", str(batch), "--threads", str(threads)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def compare(batch: int, rounds: int, threads: int) -> None:
+    trainings = {name: Training(make, batch) for name, make in CONTENDERS.items()}
+    for training in trainings.values():
+        training.step()
+    times: dict[str, list[float]] = {name: [] for name in trainings}
+    for _ in range(rounds):
+        for name, training in trainings.items():
+            times[name].append(training.seconds())
+    reference = times["float ResNet18"]
+    print(f"\nbatch {batch}, {threads} thread(s), {rounds} interleaved steps")
+    print(f"{'':32}{'median ms':>10}{'ratio':>8}{'min-max':>14}{'peak MiB':>10}")
+    for name, seconds in times.items():
+        ratios = [mine / theirs for mine, theirs in zip(seconds, reference, strict=True)]
+        print(
+            f"{name:32}{statistics.median(seconds) * 1e3:10.0f}{statistics.median(ratios):8.3f}"
+            f"{min(ratios):8.2f}-{max(ratios):.2f}{peak_mebibytes(name, batch, threads):10.0f}"
+        )
+
+
+def profile(batch: int) -> None:
+    for name, make in CONTENDERS.items():
+        training = Training(make, batch)
+        training.step()
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as trace:
+            training.step()
+        print(f"\n{name}, batch {batch}\n{trace.key_averages().table(sort_by='self_cpu_time_total', row_limit=14)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bnn_ablate.bench", description=__doc__)
+    modes = parser.add_subparsers(dest="mode", required=True)
+    training = modes.add_parser("training", help="a training step of each contender, interleaved")
+    training.add_argument("--batch", type=int, nargs="+", default=[64, 128])
+    training.add_argument("--rounds", type=int, default=9)
+    training.add_argument("--threads", type=int, default=1)
+    training.add_argument("--profile", action="store_true", help="also show where the time of one step goes")
+    memory = modes.add_parser("memory", help="peak resident memory in MiB of two steps of one contender")
+    memory.add_argument("--contender", choices=list(CONTENDERS), required=True)
+    memory.add_argument("--batch", type=int, required=True)
+    memory.add_argument("--threads", type=int, required=True)
+    options = parser.parse_args()
+
+    torch.set_num_threads(options.threads)
+    if options.mode == "memory":
+        contender = Training(CONTENDERS[options.contender], options.batch)
+        contender.step()
+        contender.step()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    for batch in options.batch:
+        compare(batch, options.rounds, options.threads)
+        if options.profile:
+            profile(batch)
+
+
+if __name__ == "__main__":
+    main()
