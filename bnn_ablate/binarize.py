@@ -74,11 +74,9 @@ def signs(x: Tensor, size: float = 1.0) -> Tensor:
 
 def triangle(x: Tensor, clip: float) -> Tensor:
     """The ApproxSign gradient's factor, of x's shape and dtype: 2 - 2 abs(x) where abs(x) <= min(1, clip), else 0."""
-    height = x.abs().mul_(-2).add_(2)
-    if clip < 1:
-        return height.mul_(x.abs().le_(clip))
     # 2 - 2 abs(x) is negative exactly where abs(x) > 1.
-    return height.clamp_(min=0)
+    height = x.abs().mul_(-2).add_(2).clamp_(min=0)
+    return height.mul_(x.abs().le_(clip)) if clip < 1 else height
 
 
 def encoded(x: Tensor, clip: float) -> Tensor:
