@@ -52,7 +52,7 @@ class StopRequest:
         self._before: dict[int, Any] = {}
 
     def install(self) -> None:
-        """Take both signals. After Lightning has taken SIGTERM: its handler ends the epoch loop without a checkpoint."""
+        """Take both signals, after Lightning took SIGTERM: its handler ends the epoch loop without a checkpoint."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._ask)
 

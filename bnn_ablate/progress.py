@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import sys
+import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,14 @@ def epoch_line(row: Epoch, epochs: int) -> str:
     )
 
 
+def quiet_lightning() -> None:
+    """Silence what Lightning tells about loggers and devices: none of it is about the run."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # Lightning 2.6 on torch 2.13
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+
+
 class ProgressDisplay(pl.callbacks.Checkpoint):
     """Steps of the whole run as one bar where standard error is a terminal; a line an epoch where it is not.
 
@@ -34,6 +44,9 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
     def __init__(self, label: str) -> None:
         self.label = label
         self.bar: Progress | None = None
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        quiet_lightning()  # again, for training processes other than the one that started
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if not (trainer.is_global_zero and sys.stderr.isatty()):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import traceback
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,8 @@ from bnn_ablate.data.identity import data_checksum
 from bnn_ablate.evaluation import evaluate
 from bnn_ablate.identity import RESULTS_VERSION, cell_id, labels, plain_config, run_id
 from bnn_ablate.models import build_network
-from bnn_ablate.progress import MetricsFile, ProgressDisplay
+from bnn_ablate.processes import as_one_process
+from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
 from bnn_ablate.record import (
     NOT_PACKED,
     SCHEMA,
@@ -43,6 +42,7 @@ from bnn_ablate.record import (
 )
 from bnn_ablate.settings import Settings
 from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now, write_atomically
+from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_key, tracked
 
 
@@ -72,7 +72,8 @@ def run(settings: Settings, label: str) -> Record:
         with reported(folder, settings) as report:
             tracker = None
             if settings.tracking.name == "wandb":
-                tracker = WandbTracker(settings, folder.path.name, labels(settings), plain_config(settings))
+                name = label if label else folder.path.name
+                tracker = WandbTracker(settings, folder.path.name, name, labels(settings), plain_config(settings))
             with tracked(tracker):
                 splits = load_splits(settings.data)
                 status = folder.status()
@@ -137,12 +138,12 @@ def reported(folder: RunFolder, settings: Settings) -> Iterator[Any]:
 def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, label: str) -> None:
     """Fit the network, from the last checkpoint where there is one; afterwards last.ckpt holds the last epoch."""
     trainer_settings = settings.trainer
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # its advice on loggers and devices is not ours
-    warnings.filterwarnings(
-        "ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated"
-    )  # Lightning 2.6 on torch 2.13
+    quiet_lightning()
     torch.set_num_threads(trainer_settings.threads)
     network = new_network(settings)
+    parallel = trainer_settings.devices > 1
+    if parallel:
+        synchronise_norms(network)
     if trainer_settings.compile:
         network.compile()
     module = Classifier(network, splits, settings)
@@ -151,13 +152,11 @@ def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbT
     if tracker is not None:
         callbacks.append(TrackerCallback(tracker))
     callbacks.append(saver)
-    parallel = trainer_settings.devices > 1
     trainer = pl.Trainer(
         max_epochs=settings.recipe.epochs,
         accelerator=trainer_settings.accelerator,
         devices=trainer_settings.devices,
         strategy=DDPStrategy(start_method="spawn") if parallel else "auto",
-        sync_batchnorm=parallel,
         precision="bf16-mixed" if settings.recipe.precision == "bf16" else "32-true",
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
@@ -169,7 +168,8 @@ def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbT
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    trainer.fit(module, ckpt_path=folder.checkpoint if folder.checkpoint.exists() else None, weights_only=True)
+    with as_one_process() if parallel else nullcontext():
+        trainer.fit(module, ckpt_path=folder.checkpoint if folder.checkpoint.exists() else None, weights_only=True)
 
 
 def new_network(settings: Settings) -> nn.Module:

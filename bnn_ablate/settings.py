@@ -198,14 +198,14 @@ class Level3Augment:
     """MXNet's ``aug_level 3`` of the authors' 2018 CIFAR logs.
 
     Mirror; HSL jitter of at most ``hue`` degrees / 2 (0..180 scale), ``saturation`` and ``lightness`` (0..255 scale);
-    rotation of at most ``rotate`` degrees; shear of at most ``shear``; aspect ratio within 1 +- ``aspect``.
+    rotation of at most ``rotate`` whole degrees; shear of at most ``shear``; aspect ratio within 1 +- ``aspect``.
     """
 
     name: Literal["level3"]
     hue: NonNegativeInt
     saturation: NonNegativeInt
     lightness: NonNegativeInt
-    rotate: Annotated[float, Field(ge=0, le=180)]
+    rotate: Annotated[int, Field(ge=0, le=180)]
     shear: Fraction
     aspect: Fraction
 

@@ -23,9 +23,12 @@ class WandbTracker:
     process never meet in it.
     """
 
-    def __init__(self, settings: Settings, run_id: str, labels: dict[str, str], config: dict[str, Any]) -> None:
+    def __init__(
+        self, settings: Settings, run_id: str, name: str, labels: dict[str, str], config: dict[str, Any]
+    ) -> None:
         self.settings = settings
         self.run_id = run_id
+        self.name = name
         self.labels = labels
         self.config = config
         self.run: Any = None
@@ -42,7 +45,7 @@ class WandbTracker:
             id=self.run_id,
             # offline runs cannot be resumed: each attempt is whole, and the last one to be synced is shown
             resume="allow" if self.settings.tracking.mode == "online" else None,
-            name=" ".join(f"{axis}={option}" for axis, option in self.labels.items()) + f" seed={self.settings.seed}",
+            name=self.name,
             group=self.settings.study,
             job_type="train",
             tags=[f"{axis}={option}"[:64] for axis, option in self.labels.items()],

@@ -11,7 +11,7 @@ from bnn_ablate.settings import Augment, CosineSchedule, CropAugment, Data, Leve
 
 PLAIN = NoAugment(name="none")
 CROP = CropAugment(name="crop_flip", padding=4, flip=True)
-LEVEL3 = Level3Augment(name="level3", hue=36, saturation=50, lightness=50, rotate=10.0, shear=0.1, aspect=0.25)
+LEVEL3 = Level3Augment(name="level3", hue=36, saturation=50, lightness=50, rotate=10, shear=0.1, aspect=0.25)
 
 
 def make_data(**changes: Any) -> Data:

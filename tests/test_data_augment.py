@@ -216,12 +216,6 @@ def test_a_batch_is_warped_then_coloured_then_mirrored() -> None:
     assert not mirrored.all()
 
 
-def test_fractions_of_a_degree_are_refused() -> None:
-    settings = type(LEVEL3)(name="level3", hue=0, saturation=0, lightness=0, rotate=0.5, shear=0.0, aspect=0.0)
-    with pytest.raises(DataError, match=r"recipe\.augment\.rotate=0\.5"):
-        Level3(settings)
-
-
 def test_no_augmentation_draws_nothing() -> None:
     images = random_images(2, 4, 4)
     assert Unchanged().draw(2, generator()) == ()

@@ -15,7 +15,7 @@ from bnn_ablate.data.order import Training
 from bnn_ablate.settings import Level3Augment
 
 IMAGES, BATCH, SECONDS = 12_800, 128, 2.0
-LEVEL3 = Level3Augment(name="level3", hue=36, saturation=50, lightness=50, rotate=10.0, shear=0.1, aspect=0.25)
+LEVEL3 = Level3Augment(name="level3", hue=36, saturation=50, lightness=50, rotate=10, shear=0.1, aspect=0.25)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bnn_ablate.data.errors import DataError
 from bnn_ablate.settings import Level3Augment
 
 #: What the warp shows from beyond the border: MXNet's default fill_value.
@@ -24,15 +23,12 @@ class Level3:
     """Affine warp, HLS jitter, mirror; images uint8 (B, H, W, 3) in RGB."""
 
     def __init__(self, settings: Level3Augment) -> None:
-        if settings.rotate != int(settings.rotate):
-            raise DataError(f"recipe.augment.rotate={settings.rotate} must be a whole number: degrees are drawn whole")
         self.settings = settings
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Backward warp matrices (count, 2, 2), shifts of H, L, S (count, 3), whether to mirror (count,)."""
         s = self.settings
-        limit = int(s.rotate)
-        degrees = torch.randint(-limit, limit + 1, (count,), generator=generator)
+        degrees = torch.randint(-s.rotate, s.rotate + 1, (count,), generator=generator)
         shear, aspect = torch.rand(2, count, generator=generator) * 2 - 1
         matrices = forward_matrices(shear * s.shear, degrees * (math.pi / 180), 1 + aspect * s.aspect)
         first, second = torch.rand(2, count, 3, generator=generator)

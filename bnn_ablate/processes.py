@@ -1,0 +1,45 @@
+"""Training in several processes, as it looks from the one that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from torch.multiprocessing import ProcessRaisedException
+
+from bnn_ablate.checkpoint import StoppedError
+from bnn_ablate.classifier import DivergedError
+
+
+@contextmanager
+def as_one_process() -> Iterator[None]:
+    """Pass Ctrl-C and SIGTERM on to the training processes, and let their outcomes come back as their own.
+
+    A StoppedError or DivergedError in a training process is raised here as what it is; other errors keep torch's
+    wrapping, which holds the whole traceback.
+    """
+    before = {number: signal.signal(number, _pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except ProcessRaisedException as error:
+        lines = str(error).strip().splitlines()
+        if any(line.startswith(f"{StoppedError.__module__}.{StoppedError.__name__}") for line in lines):
+            raise StoppedError from None
+        name = f"{DivergedError.__module__}.{DivergedError.__name__}: "
+        told = [line.removeprefix(name) for line in lines if line.startswith(name)]
+        if told:
+            raise DivergedError(told[-1]) from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    for child in multiprocessing.active_children():
+        if child.pid is not None:
+            os.kill(child.pid, signal.SIGTERM)
