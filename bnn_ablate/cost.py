@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnn_ablate.layers import BinaryConv2d
@@ -45,29 +46,23 @@ class Cost:
 
 
 def count_cost(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
-    """The cost of ``network`` for one image (C, H, W), found by a forward pass of shapes without any arithmetic.
-
-    The network given is only read. Raises what its forward raises for such an image.
-    """
+    """The cost of ``network`` for one image (C, H, W), found by a forward pass of shapes; the network is only read."""
     binary = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, BinaryConv2d))
     params = sum(parameter.numel() for parameter in network.parameters())
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     macs = {True: 0, False: 0}
 
-    def counter(is_binary: bool) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def count(layer: nn.Module, images: tuple[Tensor, ...], out: Tensor) -> None:
-            # Each output value takes one MAC for each weight of its filter, whatever stride, dilation or groups.
-            assert isinstance(layer.weight, Tensor)
-            macs[is_binary] += out.numel() * layer.weight[0].numel()
-
-        return count
-
-    shapes = _without_data(network).eval()
+    # A copy that shares all tensors. MACs depend on the height and width of what a convolution reads and on its weight,
+    # so one channel stands for all. (The meta device would do too, but its first pass loads torch's compiler: seconds.)
+    tensors = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    shapes = deepcopy(network, tensors)
     for layer in shapes.modules():
         if isinstance(layer, BinaryConv2d | nn.Conv2d):
-            layer.register_forward_hook(counter(isinstance(layer, BinaryConv2d)))
+            layer.forward = partial(_one_channel, layer, macs)  # type: ignore[method-assign]
+        elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
+            layer.forward = _unchanged  # type: ignore[method-assign, assignment]
     with torch.no_grad():
-        shapes(torch.empty(1, *image_shape, device="meta"))
+        shapes(torch.zeros(1, *image_shape))
     return Cost(
         params=params,
         params_binary=binary,
@@ -78,8 +73,14 @@ def count_cost(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
     )
 
 
-def _without_data(network: nn.Module) -> nn.Module:
-    """A copy of the modules whose tensors have shapes and no memory."""
-    tensors: dict[int, Tensor] = {id(p): nn.Parameter(p.detach().to("meta")) for p in network.parameters()}
-    tensors |= {id(buffer): buffer.to("meta") for buffer in network.buffers()}
-    return deepcopy(network, tensors)
+def _one_channel(layer: BinaryConv2d | nn.Conv2d, macs: dict[bool, int], images: Tensor) -> Tensor:
+    """One channel of the height and width that a convolution's output has; its MACs are counted."""
+    kernel = images.new_zeros(1, 1, *layer.weight.shape[2:])
+    out = F.conv2d(images[:, :1], kernel, stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
+    # Each output value takes one MAC for each weight of its filter.
+    macs[isinstance(layer, BinaryConv2d)] += layer.weight.numel() * out[0, 0].numel()
+    return out
+
+
+def _unchanged(images: Tensor) -> Tensor:
+    return images
