@@ -147,7 +147,7 @@ def described(options: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("options", GRADIENTS, ids=described)
 @pytest.mark.parametrize("padding", BORDER)
-@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 1, 1), (3, 2, 1), (3, 2, 2), (1, 1, 1)])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (3, 1, 2), (1, 1, 1)])
 def test_gradients_are_those_of_the_plain_composition(
     options: dict[str, Any], padding: str, kernel: int, stride: int, dilation: int
 ) -> None:
@@ -161,12 +161,12 @@ def assert_gradients_match(layer: BinaryConv2d, x: Tensor) -> None:
     exact = x.double().requires_grad_()
     x = x.clone().requires_grad_()
     y, expected = layer(x), differentiable(exact, layer)
-    torch.testing.assert_close(y.double(), expected, rtol=1e-5, atol=1e-5)
+    assert torch.allclose(y.double(), expected, rtol=1e-5, atol=1e-5)
     upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
     ours = torch.autograd.grad(y, (x, layer.weight), upstream)
     theirs = torch.autograd.grad(expected, (exact, layer.weight), upstream.double())
     for mine, other in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine.double(), other.double(), rtol=1e-4, atol=1e-4)
+        assert torch.allclose(mine.double(), other.double(), rtol=1e-4, atol=1e-4)
         assert mine.stride() == other.stride() or mine.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -217,7 +217,7 @@ def test_autocast_rounds_the_output_once(grad: str, padding: str, kernel: int) -
     theirs = torch.autograd.grad(layer(x), (x, layer.weight), upstream)
     for mine, other in zip(ours, theirs, strict=True):
         assert mine.dtype == torch.float32
-        torch.testing.assert_close(mine, other, rtol=0.01, atol=0.01 * other.abs().max().item())
+        assert torch.allclose(mine, other, rtol=0.01, atol=0.01 * other.abs().max().item())
 
 
 @pytest.mark.parametrize(("grad", "bytes_a_value"), [("ste", 1), ("approxsign", 4)])
