@@ -1,8 +1,8 @@
 """What a training step costs: a binary network against the float network of the same shape.
 
 ``python -m bnn_ablate.bench training --batch 64 128 --threads 1`` prints one table a batch size: ResNetE18 (32x32,
-CIFAR stem), the same network of separate operations, and a plain float ResNet18, one step of each after the other so
-that whatever else the machine does meets all three. ``--profile`` adds where the time of a step goes.
+CIFAR stem), the same network of separate operations, and a plain float ResNet18, all channels_last, one step of each
+after the other so that whatever else the machine does meets all three. ``--profile`` adds where the time goes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnn_ablate.convolution import whole_number_convolution_works
 from bnn_ablate.design import (
     Design,
     Downsample,
@@ -131,36 +132,39 @@ class Training:
         torch.autograd.backward(F.cross_entropy(self.network(self.images), self.labels))
         self.optimizer.step()
 
-    def seconds(self) -> float:
-        start = time.perf_counter()
+    def seconds(self) -> tuple[float, float]:
+        """Wall-clock and processor time of one step."""
+        wall, cpu = time.perf_counter(), time.process_time()
         self.step()
-        return time.perf_counter() - start
+        return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def peak_mebibytes(name: str, batch: int, threads: int) -> float:
-    """Peak resident memory of a process that does nothing but two steps of one contender."""
+    """Memory that two steps of one contender add at their peak to a process that has loaded torch."""
     command = [sys.executable, "-m", "bnn_ablate.bench", "memory", "--contender", name]
     command += ["--batch", str(batch), "--threads", str(threads)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def compare(batch: int, rounds: int, threads: int) -> None:
+    """Print median times of a step, and the median, least and largest ratio to the float step of the same round."""
     trainings = {name: Training(make, batch) for name, make in CONTENDERS.items()}
     for training in trainings.values():
         training.step()
-    times: dict[str, list[float]] = {name: [] for name in trainings}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in trainings}
     for _ in range(rounds):
         for name, training in trainings.items():
             times[name].append(training.seconds())
     reference = times["float ResNet18"]
     print(f"\nbatch {batch}, {threads} thread(s), {rounds} interleaved steps")
-    print(f"{'':32}{'median ms':>10}{'ratio':>8}{'min-max':>14}{'peak MiB':>10}")
-    for name, seconds in times.items():
-        ratios = [mine / theirs for mine, theirs in zip(seconds, reference, strict=True)]
-        print(
-            f"{name:32}{statistics.median(seconds) * 1e3:10.0f}{statistics.median(ratios):8.3f}"
-            f"{min(ratios):8.2f}-{max(ratios):.2f}{peak_mebibytes(name, batch, threads):10.0f}"
-        )
+    print(f"{'':32}{'wall ms':>9}{'ratio':>17}{'cpu ms':>9}{'ratio':>17}{'peak MiB':>10}")
+    for name, taken in times.items():
+        cells = ""
+        for clock in (0, 1):
+            ratios = [mine[clock] / theirs[clock] for mine, theirs in zip(taken, reference, strict=True)]
+            spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
+            cells += f"{statistics.median(step[clock] for step in taken) * 1e3:9.0f}{spread:>17}"
+        print(f"{name:32}{cells}{peak_mebibytes(name, batch, threads):10.0f}")
 
 
 def profile(batch: int) -> None:
@@ -188,11 +192,13 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     if options.mode == "memory":
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         contender = Training(CONTENDERS[options.contender], options.batch)
         contender.step()
         contender.step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
         return
+    print(f"forward of binary convolutions in whole numbers: {whole_number_convolution_works()}")
     for batch in options.batch:
         compare(batch, options.rounds, options.threads)
         if options.profile:
