@@ -31,6 +31,10 @@ CONF = Path(__file__).parent.parent / "conf"
 PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError)
 
 
+class SweepEndedError(BaseException):
+    """No further job can succeed. Not an Exception: Hydra would catch it and start the next job."""
+
+
 @dataclass
 class Session:
     """What happened to the jobs of this process, for the exit code and the table at the end."""
@@ -70,6 +74,8 @@ def job(config: DictConfig) -> None:
     except Exception as error:
         session.failures += 1
         say(failure_line(error, label, folder))
+        if disk_is_full(error):
+            raise SweepEndedError from error
 
 
 def settings_of(config: DictConfig) -> Settings:
@@ -119,7 +125,7 @@ def failure_line(error: Exception, label: str, folder: RunFolder | None) -> str:
     """What went wrong, what is still whole, and the traceback or where it lies."""
     what = f"run {folder.path.name} failed" if folder is not None else "failed"
     suffix = f"  ({label})" if label else ""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if disk_is_full(error):
         return (
             f"{what}: no space left on the disk of the runs; finished runs and the last checkpoint are whole: "
             f"make space and repeat the command to continue{suffix}"
@@ -131,6 +137,11 @@ def failure_line(error: Exception, label: str, folder: RunFolder | None) -> str:
         return f"{what}: {type(error).__name__}: {error} (traceback in {folder.path / 'status.json'}){suffix}"
     # it went wrong before or after the training, where the run's status keeps no traceback
     return f"{''.join(traceback.format_exception(error))}{what}: {type(error).__name__}: {error}{suffix}"
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether the disk, or the person's share of it, has no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def say(text: str) -> None:
@@ -145,6 +156,8 @@ def main() -> None:
     except KeyboardInterrupt:
         say("stopped; repeat the same command to continue where it stopped")
         sys.exit(130)
+    except SweepEndedError:
+        pass  # told already
     except OSError as error:
         say(failure_line(error, "", None))
         sys.exit(1)
