@@ -11,7 +11,7 @@ help: ## this list
 
 .venv/.ok: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
 demo: .venv/.ok ## four networks on the embedded digits: trained, recorded, compared (under 2 minutes)

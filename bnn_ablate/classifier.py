@@ -163,7 +163,7 @@ class Classifier(pl.LightningModule):
 
     # --- optimizer ---
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         optimizer = make_optimizer(self.network, self.recipe)
         schedule = LambdaLR(optimizer, self._rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -203,7 +203,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     authors' code.
     """
     settings = recipe.optimizer
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for module in network.modules():
         float_layer = isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, BinaryConv2d)
         for name, parameter in module.named_parameters(recurse=False):

@@ -16,8 +16,6 @@ from pydantic.dataclasses import dataclass
 
 from bnn_ablate.design import STRICT
 
-SCHEMA = 1
-
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 RunId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]

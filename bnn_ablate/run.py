@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
+from omegaconf import OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
@@ -29,7 +29,6 @@ from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
 from bnn_ablate.record import (
     NOT_PACKED,
-    SCHEMA,
     Accuracy,
     BestHoldout,
     CostFacts,
@@ -43,7 +42,7 @@ from bnn_ablate.record import (
 from bnn_ablate.settings import Settings
 from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now, write_atomically
 from bnn_ablate.synced_norm import synchronise_norms
-from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_key, tracked
+from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def run(settings: Settings, label: str) -> Record:
     ``label`` names the run on the screen. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError,
     SettingsError, DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
     """
-    check_key(settings)
+    check_online(settings)
     folder = Store(Path(settings.runs)).run(run_id(settings))
     with folder.lock():
         done = folder.record()  # another process may have finished it since the caller looked
@@ -84,10 +83,7 @@ def run(settings: Settings, label: str) -> Record:
                 record = make_record(settings, splits, folder)
                 folder.write_record(record)
                 if tracker is not None:
-                    if tracker.run is None:  # trained in another process
-                        tracker.open()
-                    tracker.rows(record.curve)
-                    tracker.summary(record, folder.path / "record.json")
+                    tracker.finished(record, folder.path / "record.json")
             report("done")
             return record
 
@@ -182,7 +178,8 @@ def new_network(settings: Settings) -> nn.Module:
             in_channels=len(settings.data.mean),
             num_classes=settings.data.num_classes,
         )
-    return network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    return network
 
 
 def load_trained(settings: Settings, folder: RunFolder) -> Trained:
@@ -230,7 +227,7 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record
     commit, dirty = provenance.commit()
     last = trained.curve[-5:]
     return Record(
-        schema=SCHEMA,
+        schema=1,
         run_id=folder.path.name,
         cell_id=cell_id(settings),
         results_version=RESULTS_VERSION,
@@ -283,11 +280,11 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record
 
 def best_on_holdout(curve: list[Epoch]) -> BestHoldout | None:
     """The first of the epochs that are best on the held-out images; None where none were held out."""
-    held_out = [row for row in curve if row.holdout_top1 is not None]
+    held_out = [(row.holdout_top1, -row.epoch, row.test_top1) for row in curve if row.holdout_top1 is not None]
     if not held_out:
         return None
-    best = max(held_out, key=lambda row: (row.holdout_top1, -row.epoch))
-    return BestHoldout(epoch=best.epoch, holdout_top1=best.holdout_top1, test_top1=best.test_top1)
+    holdout_top1, minus_epoch, test_top1 = max(held_out)
+    return BestHoldout(epoch=-minus_epoch, holdout_top1=holdout_top1, test_top1=test_top1)
 
 
 def weight_digest(network: nn.Module) -> str:
@@ -302,11 +299,4 @@ def weight_digest(network: nn.Module) -> str:
 def config_yaml(settings: Settings) -> str:
     """The whole configuration of the run as YAML."""
     config = asdict(settings)
-    plain = {**config.pop("design"), **config}
-    return str(yaml.safe_dump(_lists(plain), sort_keys=False))
-
-
-def _lists(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, list | tuple) else value
+    return OmegaConf.to_yaml(OmegaConf.create({**config.pop("design"), **config}))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,10 @@ from bnn_ablate.study import default_name, plan_jobs
 class StudyCallback(Callback):
     """Names the sweep, plans its jobs, and passes the name on to each of them as ``study=NAME``."""
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with one_sentence(config):
+            Path(config.runs).mkdir(parents=True, exist_ok=True)
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         overrides = list(config.hydra.overrides.task)
         name = config.study
@@ -26,4 +33,15 @@ class StudyCallback(Callback):
                 OmegaConf.update(config, "hydra.overrides.hydra", [*config.hydra.overrides.hydra, f"study={name}"])
         parsed = OverridesParser.create().parse_overrides(overrides)
         (jobs,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-        plan_jobs(Path(config.runs) / "studies", name, [list(job) for job in jobs])
+        with one_sentence(config):
+            plan_jobs(Path(config.runs) / "studies", name, [list(job) for job in jobs])
+
+
+@contextmanager
+def one_sentence(config: DictConfig) -> Iterator[None]:
+    """Leave with a sentence where the folder of the runs cannot be written; Hydra would show a traceback."""
+    try:
+        yield
+    except OSError as error:
+        print(f"error: runs={config.runs} cannot be written: {error.strerror}", flush=True)
+        sys.exit(1)

@@ -24,9 +24,9 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         world = dist.get_world_size()
         count = x.numel() // x.shape[1] * world
         # Two sums one after the other: deviations from the common mean keep the digits that E[x^2] - E[x]^2 loses.
-        mean = _SumOverProcesses.apply(x.mean((0, 2, 3))) / world
+        mean = sum_over_processes(x.mean((0, 2, 3))) / world
         centred = x - mean.view(-1, 1, 1)
-        variance = _SumOverProcesses.apply(centred.square().mean((0, 2, 3))) / world
+        variance = sum_over_processes(centred.square().mean((0, 2, 3))) / world
         with torch.no_grad():
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             unbiased = variance * (count / (count - 1))
@@ -37,8 +37,13 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         return centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
 
 
+def sum_over_processes(value: Tensor) -> Tensor:
+    """The sum of a tensor over all processes, of the same shape; differentiable."""
+    return _SumOverProcesses.apply(value)  # type: ignore[no-untyped-call]
+
+
 class _SumOverProcesses(torch.autograd.Function):
-    """The sum of a tensor over all processes; the gradient is summed likewise, since each process used the sum."""
+    """The gradient is summed likewise, since each process used the sum."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

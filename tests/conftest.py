@@ -43,7 +43,7 @@ def composed(*overrides: str) -> DictConfig:
 @pytest.fixture(scope="session")
 def make_settings() -> Callable[..., Settings]:
     """Checked settings of a command line."""
-    from bnn_ablate.__main__ import settings_of
+    from bnn_ablate.job import settings_of
 
     return lambda *overrides: settings_of(composed(*overrides))
 

@@ -68,7 +68,7 @@ def train_and_die_in_evaluation(settings: Settings, call: int) -> None:
 
 
 def exit_as_the_command_line_does(settings: Settings) -> None:
-    from bnn_ablate.__main__ import train as train_or_interrupt
+    from bnn_ablate.job import train as train_or_interrupt
 
     try:
         train_or_interrupt(settings, "tiny")

@@ -14,7 +14,7 @@ from conftest import composed
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from bnn_ablate.__main__ import settings_of
+from bnn_ablate.job import settings_of
 from bnn_ablate.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
