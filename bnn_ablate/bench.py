@@ -146,7 +146,7 @@ def peak_mebibytes(name: str, batch: int, threads: int) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def compare(batch: int, rounds: int, threads: int) -> None:
+def compare(batch: int, rounds: int, threads: int, peaks: dict[str, float]) -> None:
     """Print median times of a step, and the median, least and largest ratio to the float step of the same round."""
     trainings = {name: Training(make, batch) for name, make in CONTENDERS.items()}
     for training in trainings.values():
@@ -164,7 +164,7 @@ def compare(batch: int, rounds: int, threads: int) -> None:
             ratios = [mine[clock] / theirs[clock] for mine, theirs in zip(taken, reference, strict=True)]
             spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f})"
             cells += f"{statistics.median(step[clock] for step in taken) * 1e3:9.0f}{spread:>17}"
-        print(f"{name:32}{cells}{peak_mebibytes(name, batch, threads):10.0f}")
+        print(f"{name:32}{cells}{peaks[name]:10.0f}")
 
 
 def profile(batch: int) -> None:
@@ -199,8 +199,12 @@ def main() -> None:
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
         return
     print(f"forward of binary convolutions in whole numbers: {whole_number_convolution_works()}")
+    # All before the first network: a child's peak starts at what its parent has had.
+    peaks = {
+        batch: {name: peak_mebibytes(name, batch, options.threads) for name in CONTENDERS} for batch in options.batch
+    }
     for batch in options.batch:
-        compare(batch, options.rounds, options.threads)
+        compare(batch, options.rounds, options.threads, peaks[batch])
         if options.profile:
             profile(batch)
 
