@@ -19,7 +19,7 @@ demo: .venv/.ok ## four networks on the embedded digits: trained, recorded, comp
 	$(BIN)/python -m bnn_ablate.report
 
 test: .venv/.ok ## the test suite
-	$(BIN)/python -m pytest --ignore=tests/docs
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/docs
 
 test-docs: .venv/.ok ## the README's commands, run as written (slower)
 	$(BIN)/python -m pytest tests/docs
