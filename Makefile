@@ -19,10 +19,10 @@ demo: .venv/.ok ## four networks on the embedded digits: trained, recorded, comp
 	$(BIN)/python -m bnn_ablate.report
 
 test: .venv/.ok ## the test suite
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/docs
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/slow --ignore=tests/docs
 
-test-docs: .venv/.ok ## the README's commands, run as written (slower)
-	$(BIN)/python -m pytest tests/docs
+test-docs: .venv/.ok ## the README as written, several processes, a server that fails: too slow for the suite
+	$(BIN)/python -m pytest tests/docs tests/slow
 
 check: .venv/.ok ## formatting, lint and types
 	$(BIN)/ruff format --check .
