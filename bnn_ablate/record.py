@@ -131,6 +131,8 @@ class Provenance:
     gpu: str | None
     devices: Count
     threads: Count
+    #: By torch.compile, whose fused sums may round differently.
+    compiled: bool
     started: str
     finished: str
     train_seconds: Annotated[float, Field(ge=0)]

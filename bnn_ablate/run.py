@@ -39,7 +39,7 @@ from bnn_ablate.record import (
     Record,
     pack_bits,
 )
-from bnn_ablate.settings import Settings
+from bnn_ablate.settings import Settings, SettingsError, Trainer
 from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now, write_atomically
 from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
@@ -63,6 +63,7 @@ def run(settings: Settings, label: str) -> Record:
     SettingsError, DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
     """
     check_online(settings)
+    check_devices(settings.trainer)
     folder = Store(Path(settings.runs)).run(run_id(settings))
     with folder.lock():
         done = folder.record()  # another process may have finished it since the caller looked
@@ -86,6 +87,15 @@ def run(settings: Settings, label: str) -> Record:
                     tracker.finished(record, folder.path / "record.json")
             report("done")
             return record
+
+
+def check_devices(trainer: Trainer) -> None:
+    """Refuse GPUs that are not there, before anything starts. Raises SettingsError."""
+    if trainer.accelerator == "gpu" and torch.cuda.device_count() < trainer.devices:
+        raise SettingsError(
+            f"trainer.accelerator=gpu with trainer.devices={trainer.devices} needs as many GPUs and torch sees "
+            f"{torch.cuda.device_count()}: choose fewer, or trainer=cpu"
+        )
 
 
 @contextmanager
@@ -268,6 +278,7 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record
             gpu=provenance.gpu_name(settings.trainer.accelerator),
             devices=settings.trainer.devices,
             threads=settings.trainer.threads,
+            compiled=settings.trainer.compile,
             started=trained.started,
             finished=now(),
             train_seconds=sum(row.seconds for row in trained.curve),

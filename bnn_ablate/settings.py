@@ -20,6 +20,7 @@ from bnn_ablate.design import AXES, STRICT, Design, not_hashed
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Stages = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
@@ -118,7 +119,7 @@ class Data:
     num_classes: Annotated[int, Field(ge=2)]
     #: Training images kept out of training, to choose an epoch on; drawn with ``seed``, not with the run's seed.
     holdout: NonNegativeInt
-    seed: NonNegativeInt
+    seed: Seed
     #: Only the first images of each set, for quick looks and smoke tests.
     limit_train: PositiveInt | Literal["all"]
     limit_test: PositiveInt | Literal["all"]
@@ -297,7 +298,7 @@ class Settings:
     model: Model
     data: Data
     recipe: Recipe
-    seed: NonNegativeInt
+    seed: Seed
     trainer: Trainer = not_hashed("where and how fast")
     tracking: Tracking = not_hashed("what is shown")
     runs: str = not_hashed("a place on disk")

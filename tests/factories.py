@@ -96,6 +96,7 @@ def make_record(*, seed: int = 0, correct: int = 9, top5: float = 1.0, seconds: 
             gpu=None,
             devices=1,
             threads=1,
+            compiled=False,
             started="2026-01-01T00:00:00+00:00",
             finished="2026-01-01T00:01:00+00:00",
             train_seconds=seconds,

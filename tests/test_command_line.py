@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+import torch
 from conftest import TINY, TINY_SIZES, TINY_TRAINING
 from interruptions import command_line, command_line_on_a_full_disk, command_line_stopped_at_step
 
@@ -138,6 +139,14 @@ def test_a_run_that_another_process_trains_is_left_alone(bnn_ablate, store, make
         code, output = bnn_ablate()
     assert code == 1
     assert f"run {folder.path.name} is being worked on by process" in output
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_told_before_anything_starts(bnn_ablate, store):
+    code, output = bnn_ablate("trainer=gpu")
+    assert code == 1
+    assert "error: trainer.accelerator=gpu with trainer.devices=1 needs as many GPUs and torch sees 0" in output
+    assert not store.runs()
 
 
 def test_an_unknown_option_lists_the_options_there_are(bnn_ablate):

@@ -123,6 +123,7 @@ WRONG = [
     (["model=binary_densenet28", "model.reduction=[2]"], "model.layers_per_stage"),
     (["data.limit_train=some"], "data.limit_train=some: input should be"),
     (["seed=-1"], "seed=-1: input should be greater than or equal to 0"),
+    (["seed=4294967296"], "seed=4294967296: input should be less than 4294967296"),
     (["study=a/b"], "study=a/b"),
 ]
 
