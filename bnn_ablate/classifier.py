@@ -18,10 +18,11 @@ from torch.optim.lr_scheduler import LambdaLR
 from bnn_ablate.data import Batches, Splits, eval_batches, train_batches
 from bnn_ablate.evaluation import evaluate
 from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share
-from bnn_ablate.provenance import place
+from bnn_ablate.provenance import peak_memory_bytes, pin_arithmetic, place, reset_peak_memory
+from bnn_ablate.recipe import Adam, Recipe
 from bnn_ablate.record import Epoch
 from bnn_ablate.schedule import rate_factor
-from bnn_ablate.settings import Adam, Recipe, Settings
+from bnn_ablate.settings import Settings
 from bnn_ablate.store import now
 
 #: A loss that is no number is looked for this often (in steps): often enough to save time, too seldom to cost any.
@@ -51,8 +52,9 @@ class Classifier(pl.LightningModule):
         self.seconds_before = 0.0  # of this epoch, in earlier processes
         self.clock = time.monotonic()
         self.started = now()
-        #: Where each part of the training ran: one entry a process, more after resumes.
-        self.places = [place(settings.trainer.threads)]
+        #: Where each part of the training ran, the first one first: an entry is added at each resume.
+        self.places = [place(settings.trainer)]
+        self.peak_memory_bytes: int | None = None
 
     @property
     def recipe(self) -> Recipe:
@@ -90,6 +92,10 @@ class Classifier(pl.LightningModule):
         )
 
     # --- training ---
+
+    def on_fit_start(self) -> None:
+        pin_arithmetic(self.settings.trainer.threads)  # again: Lightning gives each of several processes one thread
+        reset_peak_memory(self.settings.trainer.accelerator)
 
     def on_train_epoch_start(self) -> None:
         self.sums = torch.zeros(2, dtype=torch.float64, device=self.device)
@@ -183,6 +189,7 @@ class Classifier(pl.LightningModule):
             "seconds": self.seconds_before + time.monotonic() - self.clock,
             "started": self.started,
             "places": self.places,
+            "peak_memory_bytes": self._peak_memory_bytes(),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -194,6 +201,14 @@ class Classifier(pl.LightningModule):
         self.clock = time.monotonic()
         self.started = state["started"]
         self.places = [*state["places"], *self.places]
+        self.peak_memory_bytes = state["peak_memory_bytes"]
+
+    def _peak_memory_bytes(self) -> int | None:
+        """Of this process and of those that trained before it; unknown where one of them could not tell."""
+        now_peak = peak_memory_bytes(self.settings.trainer.accelerator)
+        if now_peak is None or (len(self.places) > 1 and self.peak_memory_bytes is None):
+            return None
+        return now_peak if self.peak_memory_bytes is None else max(now_peak, self.peak_memory_bytes)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:

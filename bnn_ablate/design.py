@@ -10,13 +10,19 @@ There are no defaults: conf/ is the only home of options and defaults. This modu
 from __future__ import annotations
 
 from dataclasses import field, fields
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 #: Values are checked strictly: the text "1" is no number, an unknown field is an error, NaN is no value.
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+#: From 0 to just below 1.
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 def hashed_from(value: Any) -> Any:

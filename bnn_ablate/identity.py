@@ -8,33 +8,45 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
 from bnn_ablate.data.identity import data_checksum
 from bnn_ablate.settings import Settings
 
-#: Raised by hand when a change of the code alters the result of a run; tests/test_golden_run.py says when.
+#: Raised by hand when a change of the code alters results; the golden run in tests/test_training.py says when.
 RESULTS_VERSION = 1
 
 
-def run_id(settings: Settings) -> str:
-    """12 hex digits of the SHA-256 over :func:`identity` of ``settings``."""
-    return _digest(identity(settings))
+@dataclass(frozen=True)
+class Ids:
+    """A run's names, found once: looking again, an image folder might have changed."""
+
+    run_id: str
+    cell_id: str
+    checksum: str
 
 
-def cell_id(settings: Settings) -> str:
-    """Like :func:`run_id`, without the seed."""
+def ids_of(settings: Settings) -> Ids:
+    """``run_id``: 12 hex digits of the SHA-256 over :func:`identity`; ``cell_id``: likewise without the seed."""
     payload = identity(settings)
+    name = _digest(payload)
     del payload["seed"]
-    return _digest(payload)
+    return Ids(run_id=name, cell_id=_digest(payload), checksum=payload["data"]["checksum"])
 
 
 def identity(settings: Settings) -> dict[str, Any]:
-    """What decides the result, as plain values: design, model, data with the images' checksum, recipe and seed."""
+    """What decides the result, as plain values: design, model, data with the images' checksum, recipe and seed.
+
+    Where a value cannot matter because another one switches it off, it is left out.
+    """
     payload = hashed_fields(settings)
     payload["data"]["checksum"] = data_checksum(settings.data)
     payload["results_version"] = RESULTS_VERSION
+    if settings.data.holdout == 0:
+        del payload["data"]["seed"]
+    if not settings.recipe.normalize:
+        del payload["data"]["mean"], payload["data"]["std"]
     return payload
 
 

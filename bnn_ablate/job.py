@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnn_ablate.data.errors import DataError
-from bnn_ablate.identity import run_id
+from bnn_ablate.identity import ids_of
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
 from bnn_ablate.store import RunBusyError, RunFolder, Store
@@ -50,7 +50,7 @@ def perform(config: DictConfig) -> None:
     try:
         settings = settings_of(config)
         store = Store(Path(settings.runs))
-        folder = store.run(run_id(settings))
+        folder = store.run(ids_of(settings).run_id)
         session.store, session.study = store, settings.study
         if settings.study is not None:
             add_run(store.studies, settings.study, overrides, folder.path.name)
@@ -148,4 +148,8 @@ def table_of_study() -> str | None:
         return None
     from bnn_ablate.report.tables import study_table
 
-    return study_table(session.store.root, session.study)
+    try:
+        return study_table(session.store.root, session.study)
+    except RecordError as error:
+        session.failures += 1
+        return f"error: {error}"

@@ -110,12 +110,12 @@ def clamp_latent_(network: nn.Module, design: Design) -> None:
 
 @torch.no_grad()
 def frozen_share(network: nn.Module) -> float:
-    """Share of latent weights with abs(w) > 1, to which grad=approxsign_both gives no gradient.
+    """Share of latent weights with abs(w) >= 1, to which grad=approxsign_both gives no gradient (2 - 2 abs(w) <= 0).
 
     Raises ValueError if the network has no binary convolution.
     """
     weights = [layer.weight for layer in network.modules() if isinstance(layer, BinaryConv2d)]
     if not weights:
         raise ValueError("the network has no binary convolution")
-    frozen = torch.stack([(weight.abs() > 1).sum() for weight in weights]).sum()
+    frozen = torch.stack([(weight.abs() >= 1).sum() for weight in weights]).sum()
     return frozen.item() / sum(weight.numel() for weight in weights)

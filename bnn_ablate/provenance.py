@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
+import re
 import socket
 import subprocess
-import sys
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bnn_ablate.settings import Trainer
+
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy", "bnn_ablate")
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the source this package runs from, and whether files differ from it; None outside a checkout."""
+    """The commit of the source this package runs from, and whether files differ from it; None outside a checkout.
+
+    Files that git does not know count where they would be used: a new option in conf/ is a difference.
+    """
     folder = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -31,7 +36,7 @@ def commit() -> tuple[str | None, bool | None]:
         git(
             "ls-files", "--error-unmatch", Path(__file__).name
         )  # fails where the checkout around us is another project's
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ":/bnn_ablate", ":/conf"))
     except (OSError, subprocess.SubprocessError):
         return None, None
 
@@ -56,28 +61,61 @@ def gpu_name(accelerator: str) -> str | None:
     return torch.cuda.get_device_name() if accelerator == "gpu" else None
 
 
-def peak_memory_bytes(accelerator: str) -> int:
-    """The most memory so far: of this process and its children on the CPU, of the first GPU otherwise."""
+def reset_peak_memory(accelerator: str) -> None:
+    """Start counting anew: a process may train several runs."""
+    if accelerator == "gpu":
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        with suppress(OSError):  # not Linux, or not allowed: then the peak is unknown
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_bytes(accelerator: str) -> int | None:
+    """The most memory of this process since :func:`reset_peak_memory`; of its GPU where it has one. None if unknown."""
     if accelerator == "gpu":
         return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return max(resource.getrusage(who).ru_maxrss for who in whose) * unit
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    peak = re.search(r"^VmHWM:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
+    return None if peak is None else int(peak[1]) * 1024
 
 
-def place(threads: int) -> dict[str, Any]:
-    """What the bits of a sum depend on: kind of CPU and number of threads."""
-    return {"cpu": cpu_name(), "threads": threads}
+def place(trainer: Trainer) -> dict[str, Any]:
+    """Where, with what and by which code a part of a training runs: plain values, for the checkpoint."""
+    commit_id, dirty = commit()
+    return {
+        "commit": commit_id,
+        "dirty": dirty,
+        "versions": versions(),
+        "host": host(),
+        "cpu": cpu_name(),
+        "gpu": gpu_name(trainer.accelerator),
+        "devices": trainer.devices,
+        "threads": trainer.threads,
+        "compiled": trainer.compile,
+    }
+
+
+#: What the bits of a sum depend on beside the code's meaning; the host alone changes nothing.
+DECISIVE = ("commit", "dirty", "versions", "cpu", "gpu", "devices", "threads", "compiled")
 
 
 def changes(places: list[dict[str, Any]]) -> list[str]:
     """A note for each thing that differs among the parts of a resumed run: its sums may differ in the last bit."""
     notes = []
-    for key in ("cpu", "threads"):
+    for key in DECISIVE:
         values = list(dict.fromkeys(str(place[key]) for place in places))
         if len(values) > 1:
-            notes.append(f"resumed with another {key}: {', then '.join(values)}")
+            notes.append(f"resumed with other {key}: {', then '.join(values)}")
     return notes
+
+
+def pin_arithmetic(threads: int) -> None:
+    """Make float32 mean float32 and set this process' threads: sums change with their number."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def host() -> str:

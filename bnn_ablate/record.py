@@ -37,7 +37,7 @@ class Epoch:
     test_top1: Share
     test_top5: Share
     holdout_top1: Share | None
-    #: Share of latent weights with abs(w) > 1, whose gradient is 0 under grad=approxsign_both; null elsewhere.
+    #: Share of latent weights with abs(w) >= 1, whose gradient is 0 under grad=approxsign_both; null elsewhere.
     frozen_weights: Share | None
     seconds: Annotated[float, Field(ge=0)]
 
@@ -65,6 +65,11 @@ class Accuracy:
     top1: Share
     top5: Share
     correct_bits: str
+
+    def __post_init__(self) -> None:
+        bits = unpack_bits(self.correct_bits, self.num_images)
+        if self.num_images == 0 or sum(bits) / self.num_images != self.top1:
+            raise ValueError(f"accuracy.top1={self.top1} is not the share of ones in accuracy.correct_bits")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -121,7 +126,7 @@ class CostFacts:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Provenance:
-    """Where, when and with what the run was made; none of it enters the run id."""
+    """Where, when and with what the training began; none of it enters the run id. ``notes`` say what changed later."""
 
     commit: str | None
     dirty: bool | None
@@ -138,9 +143,10 @@ class Provenance:
     train_seconds: Annotated[float, Field(ge=0)]
     #: How often the run was taken up again from a checkpoint.
     resumes: Count
-    #: Different numbers of threads or kinds of CPU among the parts of a resumed run: then sums differ in the last bit.
+    #: What differed among the parts of a resumed run (code, versions, CPU, threads, ...): then the last bits may.
     notes: list[str]
-    peak_memory_bytes: Count
+    #: Of the process that trained (the first of several): resident memory, or its GPU's; null where it is unknown.
+    peak_memory_bytes: Count | None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -211,6 +217,9 @@ def pack_bits(correct: list[bool]) -> str:
 
 
 def unpack_bits(text: str, num_images: int) -> list[bool]:
-    """The inverse of :func:`pack_bits`."""
-    bits = "".join(f"{byte:08b}" for byte in base64.b64decode(text))
+    """The inverse of :func:`pack_bits`; ValueError where ``text`` does not hold ``num_images`` bits."""
+    content = base64.b64decode(text, validate=True)
+    if len(content) != -(-num_images // 8):
+        raise ValueError(f"{len(content)} bytes do not hold one bit for each of {num_images} images")
+    bits = "".join(f"{byte:08b}" for byte in content)
     return [bit == "1" for bit in bits[:num_images]]

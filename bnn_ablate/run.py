@@ -21,9 +21,8 @@ from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
 from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.cost import count_cost
 from bnn_ablate.data import Splits, eval_batches, load_splits
-from bnn_ablate.data.identity import data_checksum
 from bnn_ablate.evaluation import evaluate
-from bnn_ablate.identity import RESULTS_VERSION, cell_id, labels, plain_config, run_id
+from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, labels, plain_config
 from bnn_ablate.models import build_network
 from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
@@ -54,6 +53,7 @@ class Trained:
     steps: int
     started: str
     places: list[dict[str, Any]]
+    peak_memory_bytes: int | None
 
 
 def run(settings: Settings, label: str) -> Record:
@@ -64,24 +64,26 @@ def run(settings: Settings, label: str) -> Record:
     """
     check_online(settings)
     check_devices(settings.trainer)
-    folder = Store(Path(settings.runs)).run(run_id(settings))
+    ids = ids_of(settings)
+    folder = Store(Path(settings.runs)).run(ids.run_id)
     with folder.lock():
         done = folder.record()  # another process may have finished it since the caller looked
         if done is not None:
             return done
-        with reported(folder, settings) as report:
+        with reported(folder, settings, ids) as report:
             tracker = None
             if settings.tracking.name == "wandb":
                 name = label if label else folder.path.name
                 tracker = WandbTracker(settings, folder.path.name, name, labels(settings), plain_config(settings))
             with tracked(tracker):
+                provenance.pin_arithmetic(settings.trainer.threads)
                 splits = load_splits(settings.data)
                 status = folder.status()
                 if status is None or status.state != "trained":
                     report("running")
                     train(settings, splits, folder, tracker, label)
                     report("trained")
-                record = make_record(settings, splits, folder)
+                record = make_record(settings, splits, folder, ids)
                 folder.write_record(record)
                 if tracker is not None:
                     tracker.finished(record, folder.path / "record.json")
@@ -99,14 +101,14 @@ def check_devices(trainer: Trainer) -> None:
 
 
 @contextmanager
-def reported(folder: RunFolder, settings: Settings) -> Iterator[Any]:
+def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Any]:
     """Keep status.json true on every way out of a run. Yields the function that writes a state."""
 
     def report(state: State, error: BaseException | None = None) -> None:
         folder.write_status(
             Status(
-                run_id=folder.path.name,
-                cell_id=cell_id(settings),
+                run_id=ids.run_id,
+                cell_id=ids.cell_id,
                 seed=settings.seed,
                 state=state,
                 config=plain_config(settings),
@@ -145,7 +147,6 @@ def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbT
     """Fit the network, from the last checkpoint where there is one; afterwards last.ckpt holds the last epoch."""
     trainer_settings = settings.trainer
     quiet_lightning()
-    torch.set_num_threads(trainer_settings.threads)
     network = new_network(settings)
     parallel = trainer_settings.devices > 1
     if parallel:
@@ -207,10 +208,11 @@ def load_trained(settings: Settings, folder: RunFolder) -> Trained:
         steps=checkpoint["global_step"],
         started=facts["started"],
         places=facts["places"],
+        peak_memory_bytes=facts["peak_memory_bytes"],
     )
 
 
-def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record:
+def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids) -> Record:
     """Evaluate the last epoch's network on the test set and write down everything a reader will ask."""
     trained = load_trained(settings, folder)
     expected = settings.recipe.epochs * (len(splits.train) // settings.recipe.batch_size)
@@ -234,18 +236,18 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record
     num_images, _, hits, top5 = result.sums
     size = settings.data.image_size
     cost = count_cost(trained.network, (len(settings.data.mean), size, size))
-    commit, dirty = provenance.commit()
+    first = trained.places[0]
     last = trained.curve[-5:]
     return Record(
         schema=1,
-        run_id=folder.path.name,
-        cell_id=cell_id(settings),
+        run_id=ids.run_id,
+        cell_id=ids.cell_id,
         results_version=RESULTS_VERSION,
         seed=settings.seed,
         config=plain_config(settings),
         data=DataFacts(
             name=settings.data.name,
-            checksum=data_checksum(settings.data),
+            checksum=ids.checksum,
             num_train=len(splits.train),
             num_holdout=0 if splits.holdout is None else len(splits.holdout),
             num_test=len(splits.test),
@@ -270,21 +272,13 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder) -> Record
         steps=trained.steps,
         curve=trained.curve,
         provenance=Provenance(
-            commit=commit,
-            dirty=dirty,
-            versions=provenance.versions(),
-            host=provenance.host(),
-            cpu=provenance.cpu_name(),
-            gpu=provenance.gpu_name(settings.trainer.accelerator),
-            devices=settings.trainer.devices,
-            threads=settings.trainer.threads,
-            compiled=settings.trainer.compile,
+            **first,
             started=trained.started,
             finished=now(),
             train_seconds=sum(row.seconds for row in trained.curve),
             resumes=len(trained.places) - 1,
             notes=provenance.changes(trained.places),
-            peak_memory_bytes=provenance.peak_memory_bytes(settings.trainer.accelerator),
+            peak_memory_bytes=trained.peak_memory_bytes,
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bnn_ablate.settings import CosineSchedule, StepSchedule
+from bnn_ablate.recipe import CosineSchedule, StepSchedule
 
 
 def rate_factor(schedule: StepSchedule | CosineSchedule, *, step: int, steps_per_epoch: int, epochs: int) -> float:

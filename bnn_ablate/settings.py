@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import fields
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from bnn_ablate.design import AXES, STRICT, Design, not_hashed
+from bnn_ablate.design import AXES, STRICT, Design, NonNegativeInt, PositiveFloat, PositiveInt, not_hashed
+from bnn_ablate.recipe import Recipe, StepSchedule
 
-PositiveInt = Annotated[int, Field(gt=0)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+Width = Annotated[float, Field(gt=0, le=16)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Stages = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
@@ -45,7 +44,7 @@ class ResNetESizes:
     blocks_per_stage: Stages
     channels: Stages
     stem_features: PositiveInt
-    width: PositiveFloat
+    width: Width
     input_norm: bool
 
     def __post_init__(self) -> None:
@@ -74,7 +73,7 @@ class BinaryDenseNetSizes:
     reduction: tuple[Annotated[float, Field(ge=1)], ...]
     growth: PositiveInt
     init_features: PositiveInt
-    width: PositiveFloat
+    width: Width
     input_norm: bool
 
     def __post_init__(self) -> None:
@@ -120,145 +119,12 @@ class Data:
     #: Training images kept out of training, to choose an epoch on; drawn with ``seed``, not with the run's seed.
     holdout: NonNegativeInt
     seed: Seed
-    #: Only the first images of each set, for quick looks and smoke tests.
+    #: Fewer images of each set, for quick looks and smoke tests: the first ones, or evenly spaced files of a folder.
     limit_train: PositiveInt | Literal["all"]
     limit_test: PositiveInt | Literal["all"]
     #: Channel means and deviations of the pixels in [0, 1], used where ``recipe.normalize`` is true.
     mean: tuple[float, ...]
     std: tuple[PositiveFloat, ...]
-
-
-# --- recipe ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Adam:
-    """Adam (Kingma & Ba 2015), or rectified Adam (Liu et al. 2020). Decay acts on float layers only."""
-
-    name: Literal["adam", "radam"]
-    lr: PositiveFloat
-    beta1: Fraction
-    beta2: Fraction
-    eps: PositiveFloat
-    weight_decay: Annotated[float, Field(ge=0)]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Sgd:
-    """SGD with momentum. Decay acts on float layers only."""
-
-    name: Literal["sgd"]
-    lr: PositiveFloat
-    momentum: Fraction
-    weight_decay: Annotated[float, Field(ge=0)]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class StepSchedule:
-    """The rate is multiplied by ``factor`` when an epoch of ``milestones`` (counted from 0) begins.
-
-    It rises linearly, step by step, over the first ``warmup_epochs``.
-    """
-
-    name: Literal["step"]
-    milestones: tuple[PositiveInt, ...]
-    factor: Annotated[float, Field(gt=0, lt=1)]
-    warmup_epochs: NonNegativeInt
-
-    def __post_init__(self) -> None:
-        if list(self.milestones) != sorted(set(self.milestones)):
-            raise ValueError(f"recipe.schedule.milestones={list(self.milestones)} must rise from epoch to epoch")
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class CosineSchedule:
-    """Linear warm-up over ``warmup_epochs``, then half a cosine from the full rate to 0 at the last step."""
-
-    name: Literal["cosine"]
-    warmup_epochs: NonNegativeInt
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class NoAugment:
-    """Training images as they are."""
-
-    name: Literal["none"]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class CropAugment:
-    """A random crop of the image, padded by ``padding`` zeros on each side; half are mirrored if ``flip``."""
-
-    name: Literal["shift", "crop_flip"]
-    padding: PositiveInt
-    flip: bool
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Level3Augment:
-    """MXNet's ``aug_level 3`` of the authors' 2018 CIFAR logs.
-
-    Mirror; HSL jitter of at most ``hue`` degrees / 2 (0..180 scale), ``saturation`` and ``lightness`` (0..255 scale);
-    rotation of at most ``rotate`` whole degrees; shear of at most ``shear``; aspect ratio within 1 +- ``aspect``.
-    """
-
-    name: Literal["level3"]
-    hue: NonNegativeInt
-    saturation: NonNegativeInt
-    lightness: NonNegativeInt
-    rotate: Annotated[int, Field(ge=0, le=180)]
-    shear: Fraction
-    aspect: Fraction
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class RandomCropAugment:
-    """Image folders: shorter side to ``resize`` pixels, a random crop, mirror; testing takes the centre crop."""
-
-    name: Literal["random_crop"]
-    resize: PositiveInt
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ResizedCropAugment:
-    """Image folders: a crop of random area and aspect ratio (log-uniform), resized; mirror.
-
-    Testing: shorter side to ``resize`` pixels, centre crop. Source: Szegedy et al. 2015 (arXiv 1409.4842), section 6.
-    """
-
-    name: Literal["resized_crop"]
-    resize: PositiveInt
-    min_area: Annotated[float, Field(gt=0, le=1)]
-    max_aspect: Annotated[float, Field(ge=1)]
-    filter: Literal["bilinear", "bicubic"]
-
-
-Optimizer = Annotated[Adam | Sgd, Field(discriminator="name")]
-Schedule = Annotated[StepSchedule | CosineSchedule, Field(discriminator="name")]
-Augment = Annotated[
-    NoAugment | CropAugment | Level3Augment | RandomCropAugment | ResizedCropAugment, Field(discriminator="name")
-]
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Recipe:
-    """How a network is trained. ``batch_size`` counts the images of a step over all devices; loss: cross-entropy."""
-
-    name: str = not_hashed("a label: the fields below say what it is")
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    precision: Literal["float32", "bf16"]
-    #: Subtract the data's mean and divide by its deviation; the 2018 logs left that to the input BatchNorm.
-    normalize: bool
-    optimizer: Optimizer
-    schedule: Schedule
-    augment: Augment
-
-    def __post_init__(self) -> None:
-        if self.schedule.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"recipe.schedule.warmup_epochs={self.schedule.warmup_epochs} must be below recipe.epochs={self.epochs}"
-            )
 
 
 # --- where, how fast, what is shown: none of it changes the result ------------------------------------------------
@@ -311,6 +177,21 @@ class Settings:
             raise ValueError(f"study={self.study} is the name of one of the report's own pages: choose another")
         check_model(self.model, self.design)
         check_data(self.data, self.recipe)
+        if self.recipe.precision == "bf16" and self.design.output.name == "popcount":
+            raise ValueError(
+                "output=popcount cannot be combined with recipe.precision=bf16: its values lie around K / 2, "
+                "where bfloat16 no longer tells neighbours apart"
+            )
+        schedule = self.recipe.schedule
+        # A smoke run is cut short before its milestones, which is its point.
+        if isinstance(schedule, StepSchedule) and self.trainer.name != "smoke":
+            late = [milestone for milestone in schedule.milestones if milestone >= self.recipe.epochs]
+            if late:
+                raise ValueError(
+                    f"recipe.schedule.milestones={list(schedule.milestones)} reach past "
+                    f"recipe.epochs={self.recipe.epochs}: give both, as in recipe.epochs=20 "
+                    "recipe.schedule.milestones=[10,15]"
+                )
 
 
 def check_model(model: ResNetESizes | BinaryDenseNetSizes, design: Design) -> None:
@@ -326,9 +207,14 @@ def check_model(model: ResNetESizes | BinaryDenseNetSizes, design: Design) -> No
                 f"shortcut={design.shortcut.name} does not apply to model={model.name}: "
                 "its layers are concatenated (shortcut=concat)"
             )
-    elif design.shortcut.name == "concat":
+        return
+    if design.shortcut.name == "concat":
         raise ValueError(
             f"shortcut=concat does not apply to model={model.name}: choose every_conv, every_block or none"
+        )
+    if design.shortcut.name == "none" and design.downsample.name == "binary":
+        raise ValueError(
+            "downsample=binary does nothing with shortcut=none, which has no 1x1 convolutions: leave it at fp"
         )
 
 
@@ -371,11 +257,25 @@ def read_settings(config: Mapping[str, Any]) -> Settings:
     for key in others - {"trainer", "tracking", "runs", "study"}:
         if key not in config:
             raise SettingsError(f"{key} is missing from the configuration")
+    _refuse_nonnumbers(nested, ())
     try:
         # Through JSON: strict checking there takes a list for a tuple, and what JSON cannot hold has no place here.
         return _SETTINGS.validate_json(json.dumps(nested, allow_nan=False))
     except ValidationError as error:
         raise SettingsError(_sentence(error, config)) from None
+
+
+def _refuse_nonnumbers(value: Any, path: tuple[str, ...]) -> None:
+    """NaN and infinity are floats to Python and nothing to JSON: name the first one."""
+    if isinstance(value, float) and not isfinite(value):
+        name = ".".join(step for step in path if step != "design")
+        raise SettingsError(f"{name}={value}: input should be a finite number")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _refuse_nonnumbers(item, (*path, str(key)))
+    if isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            _refuse_nonnumbers(item, (*path, str(position)))
 
 
 def _sentence(error: ValidationError, config: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
@@ -32,7 +32,6 @@ from bnn_ablate.record import Record, RecordError, read_record, record_to_json
 
 #: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, resumable.
 State = Literal["running", "stopped", "trained", "failed", "diverged", "done"]
-STATES: tuple[str, ...] = get_args(State)
 
 HEARTBEAT_SECONDS = 15.0
 #: A heartbeat older than this belongs to a process that is gone.
@@ -61,6 +60,17 @@ class Status:
     traceback: str | None
 
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Heartbeat:
+    """Who holds a run, and when that was last said."""
+
+    host: str
+    pid: int
+    job_id: str | None
+    time: str
+
+
+_HEARTBEAT: TypeAdapter[Heartbeat] = TypeAdapter(Heartbeat)
 _STATUS: TypeAdapter[Status] = TypeAdapter(Status)
 
 
@@ -103,9 +113,14 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     def record(self) -> Record | None:
-        """The record of a done run, None for any other; a broken record is an error, never ignored."""
+        """The record of a done run, None for any other; a broken record, or another run's, is an error."""
         path = self.path / "record.json"
-        return read_record(path) if path.exists() else None
+        if not path.exists():
+            return None
+        record = read_record(path)
+        if record.run_id != self.path.name:
+            raise RecordError(f"{path}: run_id: it is the record of run {record.run_id}")
+        return record
 
     def write_record(self, record: Record) -> None:
         write_atomically(self.path / "record.json", record_to_json(record).encode())
@@ -141,6 +156,7 @@ class RunFolder:
             stop = threading.Event()
             beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
             self._write_heartbeat()
+            self._refuse_fresh_heartbeat_from_elsewhere()  # again: another host may have looked when we did
             beat.start()
             try:
                 yield
@@ -152,22 +168,27 @@ class RunFolder:
             lock.release()
 
     def _holder(self) -> str:
+        beat = self._heartbeat()
+        return "another process" if beat is None else f"process {beat.pid} on {beat.host}"
+
+    def _heartbeat(self) -> Heartbeat | None:
         try:
-            beat = json.loads((self.path / "heartbeat.json").read_text())
-        except (OSError, ValueError):
-            return "another process"
-        return f"process {beat['pid']} on {beat['host']}"
+            return _HEARTBEAT.validate_json((self.path / "heartbeat.json").read_bytes())
+        except (OSError, ValidationError):
+            return None  # none, or one cut off while it was written: no sign of life
 
     def _refuse_fresh_heartbeat_from_elsewhere(self) -> None:
-        path = self.path / "heartbeat.json"
-        try:
-            beat = json.loads(path.read_text())
-            age = datetime.now(UTC).timestamp() - beat["time"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return  # none, or one cut off while it was written: no sign of life
-        if beat["host"] != socket.gethostname() and age < STALE_SECONDS:
+        beat = self._heartbeat()
+        if beat is None or beat.host == socket.gethostname():
+            return
+        # Both times are the file system's: the clocks of two hosts may differ by more than a heartbeat's life.
+        probe = self.path / f".now.{os.getpid()}"
+        probe.touch()
+        age = probe.stat().st_mtime - (self.path / "heartbeat.json").stat().st_mtime
+        probe.unlink()
+        if age < STALE_SECONDS:
             raise RunBusyError(
-                f"run {self.path.name} is being worked on by process {beat['pid']} on {beat['host']} "
+                f"run {self.path.name} is being worked on by process {beat.pid} on {beat.host} "
                 f"(last sign of life {age:.0f} s ago): wait for it"
             )
 
@@ -179,13 +200,8 @@ class RunFolder:
                 continue  # a full disk must not end the training; the lock still holds on this host
 
     def _write_heartbeat(self) -> None:
-        beat = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "job_id": job_id(),
-            "time": datetime.now(UTC).timestamp(),
-        }
-        write_atomically(self.path / "heartbeat.json", json.dumps(beat).encode())
+        beat = Heartbeat(host=socket.gethostname(), pid=os.getpid(), job_id=job_id(), time=now())
+        write_atomically(self.path / "heartbeat.json", json.dumps(asdict(beat)).encode())
 
 
 class Store:

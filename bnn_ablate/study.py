@@ -12,6 +12,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
@@ -37,7 +38,7 @@ class Job:
 class Study:
     """A sweep's jobs in the order of the command line."""
 
-    schema: int
+    schema: Literal[1]
     name: str
     jobs: list[Job]
 
@@ -46,12 +47,17 @@ _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 
 
 def asked(overrides: list[str]) -> list[str]:
-    """The overrides that decide results, as typed. trainer=smoke is one: it cuts images and epochs."""
-    return [
-        text
-        for text in overrides
-        if not text.lstrip("+~").startswith(NOT_ASKED) or "smoke" in text.removeprefix("trainer=").split(",")
-    ]
+    """The overrides that decide results, as typed.
+
+    trainer=smoke is one: it cuts images and epochs. So is data.root of an image folder: it says which images.
+    """
+    folder = "data=image_folder" in overrides
+
+    def decides(text: str) -> bool:
+        smoke = text.startswith("trainer=") and "smoke" in text.removeprefix("trainer=").split(",")
+        return smoke or (folder and text.startswith("data.root=")) or not text.lstrip("+~").startswith(NOT_ASKED)
+
+    return [text for text in overrides if decides(text)]
 
 
 def default_name(overrides: list[str]) -> str:

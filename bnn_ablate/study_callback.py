@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from bnn_ablate.record import RecordError
 from bnn_ablate.study import default_name, plan_jobs
 
 
@@ -39,9 +40,12 @@ class StudyCallback(Callback):
 
 @contextmanager
 def one_sentence(config: DictConfig) -> Iterator[None]:
-    """Leave with a sentence where the folder of the runs cannot be written; Hydra would show a traceback."""
+    """Leave with a sentence where the runs' folder cannot be written or read; Hydra would show a traceback."""
     try:
         yield
     except OSError as error:
         print(f"error: runs={config.runs} cannot be written: {error.strerror}", flush=True)
+        sys.exit(1)
+    except RecordError as error:
+        print(f"error: {error}", flush=True)
         sys.exit(1)

@@ -23,18 +23,20 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             raise ValueError("SyncedBatchNorm2d needs running statistics and a momentum, as every norm here has")
         world = dist.get_world_size()
         count = x.numel() // x.shape[1] * world
+        # In float32, also where autocast hands over bfloat16, whose sums would keep two digits.
+        wide = x.float()
         # Two sums one after the other: deviations from the common mean keep the digits that E[x^2] - E[x]^2 loses.
-        mean = sum_over_processes(x.mean((0, 2, 3))) / world
-        centred = x - mean.view(-1, 1, 1)
+        mean = sum_over_processes(wide.mean((0, 2, 3))) / world
+        centred = wide - mean.view(-1, 1, 1)
         variance = sum_over_processes(centred.square().mean((0, 2, 3))) / world
         with torch.no_grad():
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_mean.lerp_(mean, self.momentum)
             unbiased = variance * (count / (count - 1))
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+            self.running_var.lerp_(unbiased, self.momentum)
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+        return (centred * scale.view(-1, 1, 1) + self.bias.view(-1, 1, 1)).to(x.dtype)
 
 
 def sum_over_processes(value: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bnn_ablate.settings import Augment, CosineSchedule, CropAugment, Data, Level3Augment, NoAugment, Recipe, Sgd
+from bnn_ablate.recipe import Augment, CosineSchedule, CropAugment, Level3Augment, NoAugment, Recipe, Sgd
+from bnn_ablate.settings import Data
 
 PLAIN = NoAugment(name="none")
 CROP = CropAugment(name="crop_flip", padding=4, flip=True)

@@ -21,6 +21,10 @@ from bnn_ablate.record import (
     pack_bits,
 )
 from bnn_ablate.report.__main__ import main
+from bnn_ablate.report.cells import loose_cells
+from bnn_ablate.report.labels import sorted_cells
+from bnn_ablate.report.runs import read_runs
+from bnn_ablate.report.tables import make_table, to_text
 from bnn_ablate.store import State, Status, Store
 from bnn_ablate.study import add_run, plan_jobs
 
@@ -188,3 +192,9 @@ def make_report(root: Path, out: Path) -> int:
 def rows_of(path: Path) -> list[dict[str, str]]:
     """The lines of a CSV by title."""
     return list(csv.DictReader(path.open(newline="")))
+
+
+def runs_table(store_root: Path, run_ids: Sequence[str]) -> str:
+    """The terminal table of these runs, whichever study they belong to."""
+    runs = read_runs(Store(store_root), set(run_ids))
+    return to_text(make_table("runs", sorted_cells(loose_cells(runs.values()))))

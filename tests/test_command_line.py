@@ -131,10 +131,21 @@ def test_a_full_disk_leaves_finished_runs_whole_and_one_sentence(bnn_ablate, sto
     assert states(store) == ["done"] * 4
 
 
-def test_a_run_that_another_process_trains_is_left_alone(bnn_ablate, store, make_settings, tmp_path):
-    from bnn_ablate.identity import run_id
+def test_a_broken_study_file_is_told_before_anything_is_trained(bnn_ablate, store):
+    store.studies.mkdir(parents=True)
+    (store.studies / "mine.json").write_text("{")
+    for flags in (["-m"], []):
+        code, output = bnn_ablate(*flags, "study=mine")
+        assert code == 1
+        assert "mine.json" in output
+        assert "Traceback" not in output
+    assert not store.runs()
 
-    folder = store.run(run_id(make_settings(*TINY)))
+
+def test_a_run_that_another_process_trains_is_left_alone(bnn_ablate, store, make_settings, tmp_path):
+    from bnn_ablate.identity import ids_of
+
+    folder = store.run(ids_of(make_settings(*TINY)).run_id)
     with folder.lock():
         code, output = bnn_ablate()
     assert code == 1

@@ -14,7 +14,7 @@ from torch import Tensor
 from bnn_ablate.data import DataError
 from bnn_ablate.data.augment import Crop, Normalise, Unchanged, augmentation
 from bnn_ablate.data.level3 import Level3, forward_matrices, hls_to_rgb, rgb_to_hls, shift_hls, warp
-from bnn_ablate.settings import CropAugment, RandomCropAugment
+from bnn_ablate.recipe import CropAugment, RandomCropAugment
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -10,7 +10,7 @@ from data_factories import CROP, LEVEL3, PLAIN, make_data, make_recipe
 from torch import Tensor
 
 from bnn_ablate.data import Batches, DataError, ImageSet, eval_batches, train_batches
-from bnn_ablate.settings import Augment
+from bnn_ablate.recipe import Augment
 
 DATA = make_data()
 #: 50 images of 8x8: four batches of 12, two images left over. Labels are positions, so that images can be traced.

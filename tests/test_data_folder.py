@@ -13,7 +13,8 @@ from torch import Tensor
 
 from bnn_ablate.data import Batches, DataError, FolderSet, Splits, eval_batches, load_splits, train_batches
 from bnn_ablate.data.decode import random_box
-from bnn_ablate.settings import Augment, Data, RandomCropAugment, ResizedCropAugment
+from bnn_ablate.recipe import Augment, RandomCropAugment, ResizedCropAugment
+from bnn_ablate.settings import Data
 
 #: The images are 10 pixels on the shorter side, so this resizes nothing and crops can be checked exactly.
 CROPPED = RandomCropAugment(name="random_crop", resize=10)

@@ -299,13 +299,13 @@ def test_latent_weights_are_clamped_only_where_the_design_says_so() -> None:
     assert (network[1].weight == -3).all()
 
 
-def test_the_frozen_share_counts_latent_weights_beyond_one() -> None:
+def test_the_frozen_share_counts_latent_weights_without_gradient() -> None:
     network = nn.Sequential(make_layer(1, 1), make_layer(1, 3), nn.Conv2d(3, 3, 1))
     with torch.no_grad():
         for p in network.parameters():
-            p.fill_(1.0)
-        network[0].weight.view(-1)[:3] = torch.tensor([1.5, -1.5, -0.5])
-    assert frozen_share(network) == 2 / 36
+            p.fill_(0.5)
+        network[0].weight.view(-1)[:4] = torch.tensor([1.5, -1.5, -1.0, -0.99])
+    assert frozen_share(network) == 3 / 36
     with pytest.raises(ValueError, match="no binary convolution"):
         frozen_share(nn.Linear(1, 1))
 

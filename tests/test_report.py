@@ -6,7 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factories import digest, make_record, make_report, packed, put_done, put_grid, put_status, put_study, rows_of
+from factories import (
+    digest,
+    make_record,
+    make_report,
+    packed,
+    put_done,
+    put_grid,
+    put_status,
+    put_study,
+    rows_of,
+    runs_table,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +25,7 @@ from bnn_ablate.report.__main__ import main
 from bnn_ablate.report.cells import study_cells
 from bnn_ablate.report.rows import measure, shown
 from bnn_ablate.report.runs import Run, RunState
-from bnn_ablate.report.tables import ReportError, runs_table, study_table
+from bnn_ablate.report.tables import ReportError, study_table
 from bnn_ablate.store import State, Store
 from bnn_ablate.study import Job, Study, plan_jobs
 
@@ -224,8 +235,6 @@ def test_a_table_of_what_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -
     put_grid(tmp_path)
     with pytest.raises(ReportError, match=r"there is no study gird under .*: the studies are grid"):
         study_table(tmp_path, "gird")
-    with pytest.raises(ReportError, match="there is no run 0"):
-        runs_table(tmp_path, ["0"])
 
 
 def test_a_run_in_two_stores_is_counted_once_and_two_results_of_it_are_a_problem(tmp_path: Path) -> None:

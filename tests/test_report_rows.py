@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import digest, make_record, make_report, put_done, put_study, rows_of
+from factories import digest, make_record, make_report, put_done, put_study, rows_of, runs_table
 
 from bnn_ablate.record import Record
-from bnn_ablate.report.tables import runs_table
 
 
 def test_an_option_named_and_the_same_one_left_at_its_default_are_one_row(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_run_continued_with_other_threads_says_so(make_settings, forked, tmp_p
     settings = make_settings(*TINY, f"runs={tmp_path}")
     assert forked(train_and_die_at_step, settings, 7, signal.SIGTERM) == 130
     assert forked(train, make_settings(*TINY, f"runs={tmp_path}", "trainer.threads=2")) == 0
-    assert folder_of(settings).record().provenance.notes == ["resumed with another threads: 1, then 2"]
+    assert folder_of(settings).record().provenance.notes == ["resumed with other threads: 1, then 2"]
 
 
 def test_another_seed_gives_other_bits(whole, make_settings, forked, tmp_path):

@@ -124,6 +124,16 @@ WRONG = [
     (["data.limit_train=some"], "data.limit_train=some: input should be"),
     (["seed=-1"], "seed=-1: input should be greater than or equal to 0"),
     (["seed=4294967296"], "seed=4294967296: input should be less than 4294967296"),
+    (["grad.clip=nan"], "grad.clip=nan: input should be a finite number"),
+    (["recipe.optimizer.lr=inf"], "recipe.optimizer.lr=inf: input should be a finite number"),
+    (["model.width=1e18"], r"model.width=1e\+18: input should be less than or equal to 16"),
+    (["shortcut=none", "downsample=binary"], "downsample=binary does nothing with shortcut=none"),
+    (["output=popcount", "recipe.precision=bf16"], "output=popcount cannot be combined with recipe.precision=bf16"),
+    (
+        ["data=cifar10", "recipe=cifar_2018", "recipe.epochs=20"],
+        r"recipe.schedule.milestones=\[75, 100, 125\] reach past recipe.epochs=20",
+    ),
+    (["study=index"], "study=index is the name of one of the report's own pages"),
     (["study=a/b"], "study=a/b"),
 ]
 

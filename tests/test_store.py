@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -123,8 +122,11 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
 
 def put_heartbeat(folder: RunFolder, host: str, age: float) -> None:
     folder.path.mkdir(parents=True)
-    beat = {"host": host, "pid": 77, "job_id": None, "time": datetime.now(UTC).timestamp() - age}
-    (folder.path / "heartbeat.json").write_text(json.dumps(beat))
+    beat = {"host": host, "pid": 77, "job_id": None, "time": "2026-01-01T00:00:00+00:00"}
+    path = folder.path / "heartbeat.json"
+    path.write_text(json.dumps(beat))
+    written = path.stat().st_mtime - age
+    os.utime(path, (written, written))
 
 
 def test_a_fresh_heartbeat_from_another_host_refuses(tmp_path: Path) -> None:
@@ -145,7 +147,7 @@ def test_a_stale_heartbeat_or_one_of_a_dead_process_on_this_host_does_not(
         pass
 
 
-@pytest.mark.parametrize("text", ["", '{"host"', "{}", "null"])
+@pytest.mark.parametrize("text", ["", '{"host"', "{}", "null", '{"time": 9e9}'])
 def test_a_cut_off_heartbeat_is_no_sign_of_life(text: str, tmp_path: Path) -> None:
     (tmp_path / "heartbeat.json").write_text(text)
     with RunFolder(tmp_path).lock():

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from bnn_ablate.data.errors import DataError
 from bnn_ablate.data.level3 import Level3
-from bnn_ablate.settings import Augment, CropAugment, Level3Augment, NoAugment
+from bnn_ablate.recipe import Augment, CropAugment, Level3Augment, NoAugment
 
 #: Random numbers of a batch: tensors whose first axis counts its images.
 Draws = tuple[Tensor, ...]

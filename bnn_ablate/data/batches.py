@@ -11,7 +11,8 @@ from bnn_ablate.data.images import FolderSet, Images
 from bnn_ablate.data.loader import Batches
 from bnn_ablate.data.memory_batches import MemoryBatches
 from bnn_ablate.data.order import Evaluation, Order, Training
-from bnn_ablate.settings import Data, Recipe
+from bnn_ablate.recipe import Recipe
+from bnn_ablate.settings import Data
 
 
 def train_batches(

@@ -12,7 +12,7 @@ from bnn_ablate.data.images import ImageSet
 from bnn_ablate.data.level3 import Level3
 from bnn_ablate.data.memory_batches import MemoryBatches
 from bnn_ablate.data.order import Training
-from bnn_ablate.settings import Level3Augment
+from bnn_ablate.recipe import Level3Augment
 
 IMAGES, BATCH, SECONDS = 12_800, 128, 2.0
 LEVEL3 = Level3Augment(name="level3", hue=36, saturation=50, lightness=50, rotate=10, shear=0.1, aspect=0.25)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from bnn_ablate.data.errors import DataError
 from bnn_ablate.data.images import Array
-from bnn_ablate.settings import Augment, RandomCropAugment, ResizedCropAugment
+from bnn_ablate.recipe import Augment, RandomCropAugment, ResizedCropAugment
 
 Box = tuple[int, int, int, int]
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

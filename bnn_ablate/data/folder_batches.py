@@ -15,7 +15,7 @@ from bnn_ablate.data.errors import DataError
 from bnn_ablate.data.images import FolderSet
 from bnn_ablate.data.loader import Batches, Pair
 from bnn_ablate.data.order import Order
-from bnn_ablate.settings import RandomCropAugment, ResizedCropAugment
+from bnn_ablate.recipe import RandomCropAugment, ResizedCropAugment
 
 
 @dataclass(frozen=True)

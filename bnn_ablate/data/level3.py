@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bnn_ablate.settings import Level3Augment
+from bnn_ablate.recipe import Level3Augment
 
 #: What the warp shows from beyond the border: MXNet's default fill_value.
 FILL = 255

@@ -31,7 +31,7 @@ def load_splits(data: Data, sources: Mapping[str, Source] = SOURCES) -> Splits:
     channels or held-out images that do not fit. ``sources`` is the table of published files (tests bring their own).
     """
     train, test = _read_folder(data) if data.name == "image_folder" else _read_small(data, sources)
-    train, test = _first(train, data.limit_train), _first(test, data.limit_test)
+    train, test = _limited(train, data.limit_train), _limited(test, data.limit_test)
     if data.holdout == 0:
         return Splits(train, None, test)
     if data.holdout >= len(train):
@@ -104,9 +104,12 @@ def _scan(part: Path) -> FolderSet:
     return FolderSet(tuple(paths), torch.tensor(labels), names)
 
 
-def _first(images: Images, limit: int | str) -> Images:
+def _limited(images: Images, limit: int | str) -> Images:
+    """The first ``limit`` images; of a folder, whose first files are all of one class, evenly spaced ones."""
     if isinstance(limit, str) or limit >= len(images):
         return images
+    if isinstance(images, FolderSet):
+        return images.subset(torch.arange(limit) * len(images) // limit)
     return images.subset(torch.arange(limit))
 
 

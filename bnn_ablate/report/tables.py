@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnn_ablate.report.cells import Cell, loose_cells, study_cells
-from bnn_ablate.report.labels import Labels, label_cells, sorted_cells
+from bnn_ablate.report.cells import Cell, study_cells
+from bnn_ablate.report.labels import Labels, label_cells
 from bnn_ablate.report.notes import UNITS, notes
-from bnn_ablate.report.numbers import counted, markdown, one_line
+from bnn_ablate.report.numbers import markdown, one_line
 from bnn_ablate.report.rows import TITLES, Measured, measure, shown
 from bnn_ablate.report.runs import read_runs
 from bnn_ablate.store import Store
@@ -55,15 +55,6 @@ def study_table(store_root: Path, study_name: str) -> str:
     study = read_study(path)
     runs = read_runs(store, {job.run_id for job in study.jobs})
     return to_text(make_table(study_name, study_cells(study, runs)))
-
-
-def runs_table(store_root: Path, run_ids: Sequence[str]) -> str:
-    """The same for runs by id, whichever study they belong to; raises ReportError for a run that is not there."""
-    runs = read_runs(Store(store_root), set(run_ids))
-    for run_id in run_ids:
-        if run_id not in runs:
-            raise ReportError(f"there is no run {run_id} under {store_root}")
-    return to_text(make_table(counted(len(run_ids), "run"), sorted_cells(loose_cells(runs.values()))))
 
 
 def make_table(name: str, cells: Sequence[Cell]) -> Table:
