@@ -140,6 +140,7 @@ class Stem:
 
     ``imagenet``: 7x7/2, BN, ReLU, MaxPool 3/2. ``grouped``: three 3x3 (stride 2, groups 1, 4, 8), each BN, ReLU, then
     MaxPool. ``cifar``: 3x3, BN (the authors' 2020 code). ``cifar_2018``: bare 3x3 (their code at the paper's time).
+    Deviation: with order=pre theirs had a bias then, which the BatchNorm that follows takes away again.
     """
 
     name: Literal["imagenet", "grouped", "cifar", "cifar_2018"]
