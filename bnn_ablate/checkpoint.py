@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import signal
 import time
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from bnn_ablate.store import write_atomically
+from bnn_ablate.store import CheckpointError, write_atomically
 
 
 class StoppedError(Exception):
@@ -35,7 +36,11 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            # never written so by us: a disk's fault, or another program's file
+            raise CheckpointError(f"{path} is damaged: delete it to train the run from its start") from error
 
     def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink()

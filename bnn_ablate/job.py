@@ -16,11 +16,11 @@ from bnn_ablate.data.errors import DataError
 from bnn_ablate.identity import ids_of
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
-from bnn_ablate.store import RunBusyError, RunFolder, Store
+from bnn_ablate.store import CheckpointError, RunBusyError, RunFolder, Store
 from bnn_ablate.study import add_run, asked
 
 #: What a person can put right: one sentence is enough, a traceback would only hide it.
-PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError)
+PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError, CheckpointError)
 
 
 @dataclass

@@ -42,6 +42,10 @@ class RunBusyError(RuntimeError):
     """Another process is working on the run; the message says which."""
 
 
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be read; the message names it and says what to do."""
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Status:
     """What status.json holds. ``error`` and ``traceback`` are set for failed and diverged runs."""

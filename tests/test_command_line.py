@@ -142,6 +142,20 @@ def test_a_broken_study_file_is_told_before_anything_is_trained(bnn_ablate, stor
     assert not store.runs()
 
 
+def test_a_damaged_checkpoint_is_named_and_left_where_it_is(bnn_ablate, store):
+    assert bnn_ablate(how=command_line_stopped_at_step, with_=(7,))[0] == 130
+    (run,) = store.runs()
+    half = run.checkpoint.read_bytes()[: run.checkpoint.stat().st_size // 2]
+    run.checkpoint.write_bytes(half)
+    code, output = bnn_ablate()
+    assert code == 1
+    assert f"{run.checkpoint} is damaged: delete it to train the run from its start" in output
+    assert "Traceback" not in output
+    assert run.checkpoint.read_bytes() == half
+    run.checkpoint.unlink()
+    assert bnn_ablate()[0] == 0
+
+
 def test_a_run_that_another_process_trains_is_left_alone(bnn_ablate, store, make_settings, tmp_path):
     from bnn_ablate.identity import ids_of
 
