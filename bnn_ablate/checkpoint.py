@@ -36,9 +36,10 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
+        content = io.BytesIO(Path(path).read_bytes())
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            return torch.load(content, map_location="cpu", weights_only=True)
+        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
             # never written so by us: a disk's fault, or another program's file
             raise CheckpointError(f"{path} is damaged: delete it to train the run from its start") from error
 
