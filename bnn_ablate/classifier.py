@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from bnn_ablate.data import Batches, Splits, eval_batches, train_batches
+from bnn_ablate.data import Batches, DataError, Splits, eval_batches, train_batches
 from bnn_ablate.evaluation import evaluate
 from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share
 from bnn_ablate.provenance import peak_memory_bytes, pin_arithmetic, place, reset_peak_memory
@@ -42,6 +42,11 @@ class Classifier(pl.LightningModule):
 
     def __init__(self, network: nn.Module, splits: Splits, settings: Settings) -> None:
         super().__init__()
+        if len(splits.train) < settings.recipe.batch_size:
+            raise DataError(
+                f"recipe.batch_size={settings.recipe.batch_size} is more than the {len(splits.train)} training images "
+                "that data.limit_train and data.holdout leave"
+            )
         self.network = network
         self.splits = splits
         self.settings = settings

@@ -61,7 +61,8 @@ def perform(config: DictConfig) -> None:
             session.failures += 1
             say(f"{diverged_line(folder, label)}; delete {folder.path} to train it again")
         else:
-            say(done_line(train(settings, label), label, "done"))
+            say(f"run {folder.path.name} starts" + (f"  ({label})" if label else ""))
+            say(done_line(train(settings, label), "", "done"))
     except PLAIN_ERRORS as error:
         session.failures += 1
         say(f"error: {error}" + (f"  ({label})" if label else ""))

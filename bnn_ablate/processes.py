@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from bnn_ablate.checkpoint import StoppedError
 from bnn_ablate.classifier import DivergedError
@@ -19,12 +19,29 @@ from bnn_ablate.classifier import DivergedError
 def as_one_process() -> Iterator[None]:
     """Pass Ctrl-C and SIGTERM on to the training processes, and let their outcomes come back as their own.
 
+    A second signal, or one before there is a process, ends everything at once.
+
     A StoppedError or DivergedError in a training process is raised here as what it is; other errors keep torch's
     wrapping, which holds the whole traceback.
     """
-    before = {number: signal.signal(number, _pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    asked = False
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked or not multiprocessing.active_children():
+            raise KeyboardInterrupt
+        asked = True
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGTERM)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+    except ProcessExitedException:
+        if asked:  # a process that had not yet begun to train ends at once: there is nothing to save
+            raise StoppedError from None
+        raise
     except ProcessRaisedException as error:
         lines = str(error).strip().splitlines()
         if any(line.startswith(f"{StoppedError.__module__}.{StoppedError.__name__}") for line in lines):
@@ -37,9 +54,3 @@ def as_one_process() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _pass_on(number: int, frame: FrameType | None) -> None:
-    for child in multiprocessing.active_children():
-        if child.pid is not None:
-            os.kill(child.pid, signal.SIGTERM)

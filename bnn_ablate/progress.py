@@ -41,8 +41,8 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
     One of Lightning's Checkpoint callbacks, because those are called after the module has added the epoch's row.
     """
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
         self.bar: Progress | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -60,7 +60,7 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
         )
         self.bar.start()
         steps = pl_module.recipe.epochs * pl_module.steps_per_epoch
-        self.bar.add_task(self.label, total=steps, completed=trainer.global_step)
+        self.bar.add_task(self.run_id, total=steps, completed=trainer.global_step)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if self.bar is not None:
@@ -69,7 +69,7 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if not trainer.is_global_zero:
             return
-        line = f"{self.label}  {epoch_line(pl_module.curve[-1], pl_module.recipe.epochs)}".strip()
+        line = f"{self.run_id}  {epoch_line(pl_module.curve[-1], pl_module.recipe.epochs)}"
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], description=line)
         else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from bnn_ablate import provenance
 from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
 from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.cost import count_cost
-from bnn_ablate.data import Splits, eval_batches, load_splits
+from bnn_ablate.data import DataError, Splits, eval_batches, load_splits
 from bnn_ablate.evaluation import evaluate
 from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, labels, plain_config
 from bnn_ablate.models import build_network
@@ -43,6 +44,9 @@ from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now, write
 from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
 
+#: Writes a state, with the error that led to it where there was one.
+Report = Callable[..., None]
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -59,7 +63,7 @@ class Trained:
 def run(settings: Settings, label: str) -> Record:
     """Train, evaluate and record one run, or return the record it already has.
 
-    ``label`` names the run on the screen. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError,
+    ``label`` names the run in W&B. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError,
     SettingsError, DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
     """
     check_online(settings)
@@ -80,8 +84,7 @@ def run(settings: Settings, label: str) -> Record:
                 splits = load_splits(settings.data)
                 status = folder.status()
                 if status is None or status.state != "trained":
-                    report("running")
-                    train(settings, splits, folder, tracker, label)
+                    train(settings, splits, folder, tracker, report)
                     report("trained")
                 record = make_record(settings, splits, folder, ids)
                 folder.write_record(record)
@@ -98,10 +101,15 @@ def check_devices(trainer: Trainer) -> None:
             f"trainer.accelerator=gpu with trainer.devices={trainer.devices} needs as many GPUs and torch sees "
             f"{torch.cuda.device_count()}: choose fewer, or trainer=cpu"
         )
+    processors = os.cpu_count()
+    if trainer.accelerator == "cpu" and processors is not None and trainer.devices > max(2, processors):
+        raise SettingsError(
+            f"trainer.devices={trainer.devices} is more than the {processors} processors of this machine: choose fewer"
+        )
 
 
 @contextmanager
-def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Any]:
+def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Report]:
     """Keep status.json true on every way out of a run. Yields the function that writes a state."""
 
     def report(state: State, error: BaseException | None = None) -> None:
@@ -133,6 +141,8 @@ def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Any]:
         report("diverged", error)
         raise
     except Exception as error:
+        if isinstance(error, DataError | SettingsError) and folder.forget_unless_begun():
+            raise  # a slip of the keyboard leaves no run behind that tables would have to show
         # a training that is over stays "trained": a failure after it must never cost it
         status = folder.status()
         if status is None or status.state != "trained":
@@ -143,7 +153,7 @@ def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Any]:
         raise
 
 
-def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, label: str) -> None:
+def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, report: Report) -> None:
     """Fit the network, from the last checkpoint where there is one; afterwards last.ckpt holds the last epoch."""
     trainer_settings = settings.trainer
     quiet_lightning()
@@ -154,8 +164,9 @@ def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbT
     if trainer_settings.compile:
         network.compile()
     module = Classifier(network, splits, settings)
+    report("running")
     saver = Saver(folder.checkpoint, trainer_settings.checkpoint_minutes)
-    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(label)]
+    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(folder.path.name)]
     if tracker is not None:
         callbacks.append(TrackerCallback(tracker))
     callbacks.append(saver)

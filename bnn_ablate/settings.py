@@ -8,6 +8,7 @@ command line's help and the answer of a finished run must not wait for its impor
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from math import isfinite
@@ -167,14 +168,14 @@ class Settings:
     seed: Seed
     trainer: Trainer = not_hashed("where and how fast")
     tracking: Tracking = not_hashed("what is shown")
-    runs: str = not_hashed("a place on disk")
-    study: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")] | None = not_hashed(
-        "a name for the table and the W&B group"
-    )
+    runs: Annotated[str, Field(min_length=1)] = not_hashed("a place on disk")
+    study: str | None = not_hashed("a name for the table and the W&B group")
 
     def __post_init__(self) -> None:
         if self.study in ("index", "other-runs"):
             raise ValueError(f"study={self.study} is the name of one of the report's own pages: choose another")
+        if self.study is not None and not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", self.study):
+            raise ValueError(f"study={self.study} becomes the name of a file: use letters, digits, - and _")
         check_model(self.model, self.design)
         check_data(self.data, self.recipe)
         if self.recipe.precision == "bf16" and self.design.output.name == "popcount":

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -141,6 +142,13 @@ class RunFolder:
 
     def write_status(self, status: Status) -> None:
         write_atomically(self.path / "status.json", (json.dumps(asdict(status), indent=1) + "\n").encode())
+
+    def forget_unless_begun(self) -> bool:
+        """Remove the folder of a run that never came to train and holds its configuration only. Was it so?"""
+        forgotten = {file.name for file in self.path.iterdir()} <= {"config.yaml", "lock", "heartbeat.json"}
+        if forgotten:
+            shutil.rmtree(self.path)
+        return forgotten
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 from bnn_ablate.settings import Settings
 
@@ -19,17 +20,22 @@ def train(settings: Settings) -> None:
 
 def train_and_die_at_step(settings: Settings, step: int, number: int) -> None:
     """Send ``number`` to ourselves when that training step (from 0, over all epochs) begins."""
+    at_step(step, lambda: os.kill(os.getpid(), number))
+    exit_as_the_command_line_does(settings)
+
+
+def at_step(step: int, action: Callable[[], None]) -> None:
+    """Do ``action`` when that training step begins."""
     from bnn_ablate.classifier import Classifier
 
     original = Classifier.training_step
 
     def training_step(self, batch, batch_idx):
         if self.global_step == step:
-            os.kill(os.getpid(), number)
+            action()
         return original(self, batch, batch_idx)
 
     Classifier.training_step = training_step
-    exit_as_the_command_line_does(settings)
 
 
 def train_and_die_in_call(settings: Settings, name: str, suffix: str, call: int) -> None:
@@ -91,16 +97,17 @@ def command_line(arguments: list[str], output: str) -> None:
 
 def command_line_stopped_at_step(arguments: list[str], output: str, step: int) -> None:
     """The same with a Ctrl-C in that training step."""
-    from bnn_ablate.classifier import Classifier
+    at_step(step, lambda: os.kill(os.getpid(), signal.SIGINT))
+    command_line(arguments, output)
 
-    original = Classifier.training_step
 
-    def training_step(self, batch, batch_idx):
-        if self.global_step == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch, batch_idx)
+def command_line_failing_at_step(arguments: list[str], output: str, step: int) -> None:
+    """The same with an error in that training step."""
 
-    Classifier.training_step = training_step
+    def fail() -> None:
+        raise ZeroDivisionError("on purpose")
+
+    at_step(step, fail)
     command_line(arguments, output)
 
 

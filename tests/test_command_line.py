@@ -8,7 +8,12 @@ from collections.abc import Callable
 import pytest
 import torch
 from conftest import TINY, TINY_SIZES, TINY_TRAINING
-from interruptions import command_line, command_line_on_a_full_disk, command_line_stopped_at_step
+from interruptions import (
+    command_line,
+    command_line_failing_at_step,
+    command_line_on_a_full_disk,
+    command_line_stopped_at_step,
+)
 
 from bnn_ablate.store import Store
 
@@ -93,16 +98,34 @@ def test_a_diverged_run_is_an_outcome_that_is_recorded_once(bnn_ablate, store):
     assert (run.status().updated, (run.path / "status.json").stat().st_mtime_ns) == written
 
 
-def test_a_failed_run_keeps_its_traceback_and_is_tried_again(bnn_ablate, store, tmp_path):
-    code, output = bnn_ablate(
-        "data.root=/nowhere", "data=fashion_mnist", "data.download=false", "model.input_norm=true"
-    )
+def test_a_failed_run_keeps_its_traceback_and_is_tried_again(bnn_ablate, store):
+    code, output = bnn_ablate(how=command_line_failing_at_step, with_=(7,))
     assert code == 1
     (run,) = store.runs()
     assert run.status().state == "failed"
-    assert "Traceback" in run.status().traceback
+    assert "ZeroDivisionError: on purpose" in run.status().traceback
+    assert f"run {run.path.name} failed: ZeroDivisionError: on purpose" in output
     assert "Traceback" not in output
-    assert "/nowhere" in output
+    assert bnn_ablate()[0] == 0
+    assert run.status().state == "done"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["data=fashion_mnist", "data.root=/nowhere"], "data.download=true fetches what is missing"),
+        (["recipe.batch_size=97"], "recipe.batch_size=97 is more than the 96 training images"),
+        (["data.holdout=90"], "recipe.batch_size=16 is more than the 6 training images"),
+        (["trainer.devices=9999"], "trainer.devices=9999 is more than the"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_cannot_begin_is_one_sentence_and_leaves_no_run(overrides, sentence, bnn_ablate, store):
+    code, output = bnn_ablate(*overrides)
+    assert code == 1
+    assert sentence in output
+    assert "Traceback" not in output
+    assert not list(store.root.glob("????????????"))
 
 
 def test_ctrl_c_leaves_a_sentence_and_a_run_that_continues(bnn_ablate, store):

@@ -45,12 +45,12 @@ channel  ste         missing       —  0 of 3        —               —     
 channel  approxsign   failed       —  0 of 1        —               —      —         —     —  failed: OSError: no
 
 ± is a 95 % Student-t interval over seeds only: the sampling of the test images is not in it.
-One run has no interval; seed=0,1,2 costs about 3.0 minutes more.
+One run has no interval; seed=0,1,2 costs about 3.0 min more.
 1 run failed: shown and counted, in no mean.
 failed: OSError: no (run RUN)
 data=digits with 10 test images is a smoke test, not evidence: one image is 10.00 points.
 scaling=channel in order=post is an identity check, not a treatment: the BatchNorm that follows cancels alpha, forward
-  and in the gradient of the weights, up to eps and rounding.
+  and in the gradient of the weights, up to eps and rounding. A difference is chance.
 """
 
 
@@ -199,7 +199,7 @@ def test_one_run_is_a_table_of_one_row(tmp_path: Path) -> None:
     record = put_done(tmp_path, make_record(seed=7, seconds=60.0))
     text = runs_table(tmp_path, [record.run_id])
     assert "scaling=none" in text
-    assert "One run has no interval; seed=0,1,2 costs about 3.0 minutes more." in text
+    assert "One run has no interval; seed=0,1,2 costs about 3.0 min more." in text
 
 
 STATES = ("done", "running", "stopped", "trained", "failed", "diverged", "broken", "missing")

@@ -134,7 +134,8 @@ WRONG = [
         r"recipe.schedule.milestones=\[75, 100, 125\] reach past recipe.epochs=20",
     ),
     (["study=index"], "study=index is the name of one of the report's own pages"),
-    (["study=a/b"], "study=a/b"),
+    (["study=a/b"], "study=a/b becomes the name of a file: use letters, digits, - and _"),
+    (["runs=''"], "runs=: string should have at least 1 character"),
 ]
 
 

@@ -22,6 +22,8 @@ def provide(name: str, root: Path, source: Source, *, download: bool) -> Path | 
     The original files come first, in ``root`` or in the folder of their archive, then the archive itself (which is
     extracted beside it), then shards, and last, where ``download`` allows it, the network.
     """
+    if root.exists() and not root.is_dir():
+        raise DataError(f"data.root={root} is a file: give the folder that holds the images")
     archive = _archive(root, source)
     found = _folder(root, source)
     if found is not None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.labels import Labels, cell_leaves
-from bnn_ablate.report.numbers import counted, joined, significant
+from bnn_ablate.report.numbers import counted, duration, joined
 from bnn_ablate.report.rows import error_of
 
 #: The seeds that a study of three runs a cell has.
@@ -45,10 +45,7 @@ def _interval(cells: Sequence[Cell]) -> list[str]:
     singles = [cell.records[0] for cell in cells if len(cell.records) == 1]
     if singles:
         seconds = sum(len({*SEEDS} - {record.seed}) * record.provenance.train_seconds for record in singles)
-        found.append(
-            f"One run has no interval; seed={','.join(map(str, SEEDS))} costs about "
-            f"{significant(seconds / 60, 2)} minutes more."
-        )
+        found.append(f"One run has no interval; seed={','.join(map(str, SEEDS))} costs about {duration(seconds)} more.")
     return found
 
 
@@ -91,6 +88,6 @@ def _cancelled_scaling(cells: Sequence[Cell]) -> list[str]:
             where = "order=post" if choices.get("order") == "post" else "a BinaryDenseNet"
             return [
                 f"scaling=channel in {where} is an identity check, not a treatment: the BatchNorm that follows cancels "
-                "alpha, forward and in the gradient of the weights, up to eps and rounding."
+                "alpha, forward and in the gradient of the weights, up to eps and rounding. A difference is chance."
             ]
     return []
