@@ -18,55 +18,25 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
+from bnn_ablate.__main__ import CONF
 from bnn_ablate.convolution import whole_number_convolution_works
-from bnn_ablate.design import (
-    Design,
-    Downsample,
-    Grad,
-    Init,
-    Latent,
-    Order,
-    Output,
-    Padding,
-    Scaling,
-    Shortcut,
-    Stem,
-)
+from bnn_ablate.job import settings_of
 from bnn_ablate.layers import BinaryConv2d
 from bnn_ablate.models import build_network
 from bnn_ablate.models.resnet import float_resnet18
-from bnn_ablate.settings import ResNetESizes
 
 IMAGE = (3, 32, 32)
 CLASSES = 10
 
-DESIGN = Design(
-    scaling=Scaling(name="none", gradient=False),
-    output=Output(name="signed"),
-    grad=Grad(name="ste", clip=1.0),
-    latent=Latent(name="free"),
-    init=Init(name="he_fan_in"),
-    downsample=Downsample(name="fp"),
-    shortcut=Shortcut(name="every_conv"),
-    order=Order(name="post"),
-    padding=Padding(name="minus_one"),
-    stem=Stem(name="cifar"),
-)
-RESNET_E18 = ResNetESizes(
-    name="resnet_e18",
-    family="resnet_e",
-    blocks_per_stage=(2, 2, 2, 2),
-    channels=(64, 128, 256, 512),
-    stem_features=64,
-    width=1.0,
-    input_norm=True,
-)
-
 
 def binary_resnet() -> nn.Module:
-    return build_network(RESNET_E18, DESIGN, in_channels=IMAGE[0], num_classes=CLASSES)
+    """The baseline of conf/: ResNetE18 with the CIFAR stem."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        settings = settings_of(compose("config"))
+    return build_network(settings.model, settings.design, in_channels=IMAGE[0], num_classes=CLASSES)
 
 
 def float_resnet() -> nn.Module:

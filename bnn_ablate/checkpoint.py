@@ -15,7 +15,8 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from bnn_ablate.store import CheckpointError, write_atomically
+from bnn_ablate.atomic import write_atomically
+from bnn_ablate.store import CheckpointError
 
 
 class StoppedError(Exception):

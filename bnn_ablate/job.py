@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnn_ablate.data.errors import DataError
-from bnn_ablate.identity import ids_of
+from bnn_ablate.identity import Ids, ids_of
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
 from bnn_ablate.store import CheckpointError, RunBusyError, RunFolder, Store
@@ -50,7 +50,8 @@ def perform(config: DictConfig) -> None:
     try:
         settings = settings_of(config)
         store = Store(Path(settings.runs))
-        folder = store.run(ids_of(settings).run_id)
+        ids = ids_of(settings)
+        folder = store.run(ids.run_id)
         session.store, session.study = store, settings.study
         if settings.study is not None:
             add_run(store.studies, settings.study, overrides, folder.path.name)
@@ -62,7 +63,7 @@ def perform(config: DictConfig) -> None:
             say(f"{diverged_line(folder, label)}; delete {folder.path} to train it again")
         else:
             say(f"run {folder.path.name} starts" + (f"  ({label})" if label else ""))
-            say(done_line(train(settings, label), "", "done"))
+            say(done_line(train(settings, ids, label), "", "done"))
     except PLAIN_ERRORS as error:
         session.failures += 1
         say(f"error: {error}" + (f"  ({label})" if label else ""))
@@ -84,13 +85,13 @@ def settings_of(config: DictConfig) -> Settings:
     return read_settings(plain)
 
 
-def train(settings: Settings, label: str) -> Record:
+def train(settings: Settings, ids: Ids, label: str) -> Record:
     """Train in this process. Ctrl-C and SIGTERM end as KeyboardInterrupt, with a checkpoint behind them."""
     from bnn_ablate.checkpoint import StoppedError
     from bnn_ablate.run import run
 
     try:
-        return run(settings, label)
+        return run(settings, ids, label)
     except (StoppedError, SystemExit):  # Lightning answers a second Ctrl-C with SystemExit
         raise KeyboardInterrupt from None
 

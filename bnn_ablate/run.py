@@ -18,12 +18,13 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from bnn_ablate import provenance
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
 from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.cost import count_cost
 from bnn_ablate.data import DataError, Splits, eval_batches, load_splits
 from bnn_ablate.evaluation import evaluate
-from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, labels, plain_config
+from bnn_ablate.identity import RESULTS_VERSION, Ids, labels, plain_config
 from bnn_ablate.models import build_network
 from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
@@ -40,7 +41,7 @@ from bnn_ablate.record import (
     pack_bits,
 )
 from bnn_ablate.settings import Settings, SettingsError, Trainer
-from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now, write_atomically
+from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now
 from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
 
@@ -60,15 +61,15 @@ class Trained:
     peak_memory_bytes: int | None
 
 
-def run(settings: Settings, label: str) -> Record:
+def run(settings: Settings, ids: Ids, label: str) -> Record:
     """Train, evaluate and record one run, or return the record it already has.
 
-    ``label`` names the run in W&B. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError,
-    SettingsError, DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
+    ``ids`` are the run's own (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B. Raises StoppedError (a
+    checkpoint was written), DivergedError, RunBusyError, SettingsError, DataError, and whatever else went wrong; the
+    run's status.json says the same, with the traceback.
     """
     check_online(settings)
     check_devices(settings.trainer)
-    ids = ids_of(settings)
     folder = Store(Path(settings.runs)).run(ids.run_id)
     with folder.lock():
         done = folder.record()  # another process may have finished it since the caller looked

@@ -18,9 +18,9 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.design import STRICT
 from bnn_ablate.record import RecordError
-from bnn_ablate.store import write_atomically
 
 #: Overrides that say where and how a sweep runs, not what it asks.
 NOT_ASKED = ("study=", "runs=", "trainer", "tracking", "hydra", "data.root=", "data.download=")

@@ -9,13 +9,14 @@ import os
 import signal
 from collections.abc import Callable
 
+from bnn_ablate.identity import ids_of
 from bnn_ablate.settings import Settings
 
 
 def train(settings: Settings) -> None:
     from bnn_ablate.run import run
 
-    run(settings, "tiny")
+    run(settings, ids_of(settings), "tiny")
 
 
 def train_and_die_at_step(settings: Settings, step: int, number: int) -> None:
@@ -77,7 +78,7 @@ def exit_as_the_command_line_does(settings: Settings) -> None:
     from bnn_ablate.job import train as train_or_interrupt
 
     try:
-        train_or_interrupt(settings, "tiny")
+        train_or_interrupt(settings, ids_of(settings), "tiny")
     except KeyboardInterrupt:
         os._exit(130)
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from factories import make_record, make_status, put_done, put_status
 
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.record import RecordError
-from bnn_ablate.store import STALE_SECONDS, RunBusyError, RunFolder, Store, write_atomically
+from bnn_ablate.store import STALE_SECONDS, RunBusyError, RunFolder, Store
 
 
 def test_written_bytes_replace_the_old_ones(tmp_path: Path) -> None:

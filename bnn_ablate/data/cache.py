@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnn_ablate.data.atomic import write_atomically
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.data.images import Pixels
 
 
@@ -41,4 +41,4 @@ def save_pixels(pixel_sum: str, pixels: Pixels) -> None:
     with suppress(OSError, RuntimeError):
         cache_folder().mkdir(parents=True, exist_ok=True)
         labels = pixels.labels.astype(np.uint8)
-        write_atomically(cache_folder() / pixel_sum, (np.ascontiguousarray(pixels.images), labels))
+        write_atomically(cache_folder() / pixel_sum, np.ascontiguousarray(pixels.images), labels)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from bnn_ablate.data.atomic import write_atomically
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.data.download import fetch
 from bnn_ablate.data.errors import DataError
 from bnn_ablate.data.parquet import Shards, find_shards
@@ -82,7 +82,7 @@ def extract(archive: Path, root: Path, source: Source) -> Path:
                     name = member.name.removeprefix(f"{source.folder}/")
                     content = tar.extractfile(member) if member.isreg() and name in source.files else None
                     if content is not None:
-                        write_atomically(folder / name, [content.read()])
+                        write_atomically(folder / name, content.read())
     except OSError as error:
         raise DataError(f"{archive} could not be extracted to {folder}: {error}") from None
     except (tarfile.TarError, EOFError, zlib.error) as error:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.report.cells import loose_cells, runs_of_no_study, study_cells
 from bnn_ablate.report.labels import sorted_cells
 from bnn_ablate.report.numbers import counted, markdown
 from bnn_ablate.report.runs import OTHER_RUNS, Contents
 from bnn_ablate.report.sheets import cells_csv, runs_csv
 from bnn_ablate.report.tables import Table, make_table, to_markdown
-from bnn_ablate.store import write_atomically
 
 
 def tables(contents: Contents) -> list[Table]:
