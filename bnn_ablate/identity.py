@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from bnn_ablate.data.identity import data_checksum
-from bnn_ablate.settings import Settings
+from bnn_ablate.settings import Settings, SettingsError
 
 #: Raised by hand when a change of the code alters results; the golden run in tests/test_training.py says when.
 RESULTS_VERSION = 1
+
+_SETTINGS = TypeAdapter(Settings)
 
 
 @dataclass(frozen=True)
@@ -38,16 +43,40 @@ def ids_of(settings: Settings) -> Ids:
 def identity(settings: Settings) -> dict[str, Any]:
     """What decides the result, as plain values: design, model, data with the images' checksum, recipe and seed.
 
-    Where a value cannot matter because another one switches it off, it is left out.
+    Where a value cannot matter because another one switches it off, it is left out. Raises SettingsError where a given
+    checkpoint cannot be read.
     """
     payload = hashed_fields(settings)
     payload["data"]["checksum"] = data_checksum(settings.data)
     payload["results_version"] = RESULTS_VERSION
+    _settle_design(payload, settings)
     if settings.data.holdout == 0:
         del payload["data"]["seed"]
     if not settings.recipe.normalize:
         del payload["data"]["mean"], payload["data"]["std"]
     return payload
+
+
+def _settle_design(payload: dict[str, Any], settings: Settings) -> None:
+    """One spelling for designs that say the same, and the bytes of a checkpoint in place of its path."""
+    design = settings.design
+    if design.weights.name == design.activations.name == "float":
+        del payload["design"]["grad"]  # nothing is binarised
+    if design.downsample.reduction is not None:
+        payload["model"]["reduction"] = payload["design"]["downsample"].pop("reduction")
+    if design.pretrain.from_file is not None:
+        payload["design"]["pretrain"]["checkpoint"] = file_digest(Path(design.pretrain.from_file))
+    if design.pretrain.recipe == settings.recipe:
+        del payload["design"]["pretrain"]["recipe"]  # which is what null says
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the bytes of a given checkpoint."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SettingsError(f"pretrain.from={path} cannot be read: {error.strerror}") from None
 
 
 def hashed_fields(value: Any) -> Any:
@@ -62,9 +91,9 @@ def hashed_fields(value: Any) -> Any:
         content = getattr(value, field.name)
         if "not_hashed" in field.metadata:
             continue
-        if "older_runs_had" in field.metadata and content == field.metadata["older_runs_had"]:
+        if "older_runs_had" in field.metadata and content == field.metadata["older_runs_had"](value):
             continue
-        kept[field.name] = hashed_fields(content)
+        kept[field.metadata.get("hashed_as", field.name)] = hashed_fields(content)
     return kept
 
 
@@ -82,10 +111,16 @@ def plain_config(settings: Settings) -> dict[str, Any]:
 
     Axes stand at the top level; places on disk, the trainer and the tracking are left out. Lists stay lists.
     """
-    config = json.loads(json.dumps(asdict(settings)))
+    config = spelt(settings)
     for name in ("trainer", "tracking", "runs", "study"):
         del config[name]
     del config["data"]["root"], config["data"]["download"]
+    return config
+
+
+def spelt(settings: Settings) -> dict[str, Any]:
+    """All settings as plain values, spelt as on the command line: axes at the top level, lists for tuples."""
+    config = _SETTINGS.dump_python(settings, mode="json", by_alias=True)
     return {**config.pop("design"), **config}
 
 

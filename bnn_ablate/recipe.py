@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from bnn_ablate.design import STRICT, Fraction, NonNegativeInt, PositiveFloat, PositiveInt, not_hashed
+from bnn_ablate.checked import STRICT, Fraction, NonNegativeInt, PositiveFloat, PositiveInt, not_hashed
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

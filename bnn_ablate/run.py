@@ -7,7 +7,7 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.cost import count_cost
 from bnn_ablate.data import DataError, Splits, eval_batches, load_splits
 from bnn_ablate.evaluation import evaluate
-from bnn_ablate.identity import RESULTS_VERSION, Ids, labels, plain_config
+from bnn_ablate.identity import RESULTS_VERSION, Ids, labels, plain_config, spelt
 from bnn_ablate.models import build_network
 from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
@@ -315,5 +315,4 @@ def weight_digest(network: nn.Module) -> str:
 
 def config_yaml(settings: Settings) -> str:
     """The whole configuration of the run as YAML."""
-    config = asdict(settings)
-    return OmegaConf.to_yaml(OmegaConf.create({**config.pop("design"), **config}))
+    return OmegaConf.to_yaml(OmegaConf.create(spelt(settings)))

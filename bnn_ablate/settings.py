@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from bnn_ablate.design import AXES, STRICT, Design, NonNegativeInt, PositiveFloat, PositiveInt, not_hashed
+from bnn_ablate.checked import STRICT, NonNegativeInt, PositiveFloat, PositiveInt, not_hashed
+from bnn_ablate.design import AXES, Design, Growth
 from bnn_ablate.recipe import Recipe, StepSchedule
 
 Width = Annotated[float, Field(gt=0, le=16)]
@@ -178,45 +179,110 @@ class Settings:
             raise ValueError(f"study={self.study} becomes the name of a file: use letters, digits, - and _")
         check_model(self.model, self.design)
         check_data(self.data, self.recipe)
+        if self.design.first.name == "binary" and not (self.recipe.normalize or self.model.input_norm):
+            raise ValueError(
+                "first=binary needs recipe.normalize=true or model.input_norm=true: pixels from 0 to 1 have one sign"
+            )
         if self.recipe.precision == "bf16" and self.design.output.name == "popcount":
             raise ValueError(
                 "output=popcount cannot be combined with recipe.precision=bf16: its values lie around K / 2, "
                 "where bfloat16 no longer tells neighbours apart"
             )
-        schedule = self.recipe.schedule
         # A smoke run is cut short before its milestones, which is its point.
-        if isinstance(schedule, StepSchedule) and self.trainer.name != "smoke":
-            late = [milestone for milestone in schedule.milestones if milestone >= self.recipe.epochs]
-            if late:
-                raise ValueError(
-                    f"recipe.schedule.milestones={list(schedule.milestones)} reach past "
-                    f"recipe.epochs={self.recipe.epochs}: give both, as in recipe.epochs=20 "
-                    "recipe.schedule.milestones=[10,15]"
-                )
+        if self.trainer.name != "smoke":
+            check_milestones(self.recipe, "recipe")
+            if self.design.pretrain.recipe is not None:
+                check_milestones(self.design.pretrain.recipe, "pretrain.recipe")
+        if self.design.pretrain.recipe is not None:
+            check_data(self.data, self.design.pretrain.recipe)
 
 
 def check_model(model: ResNetESizes | BinaryDenseNetSizes, design: Design) -> None:
     """Refuse axes that the family cannot have, naming both options."""
-    if model.family == "binary_densenet":
-        if design.order.name != "pre":
-            raise ValueError(
-                f"order={design.order.name} does not apply to model={model.name}: "
-                "its dense layers are BN, sign, conv (order=pre)"
-            )
-        if design.shortcut.name != "concat":
-            raise ValueError(
-                f"shortcut={design.shortcut.name} does not apply to model={model.name}: "
-                "its layers are concatenated (shortcut=concat)"
-            )
-        return
+    if isinstance(model, BinaryDenseNetSizes):
+        _check_dense(model, design)
+    else:
+        _check_resnet_e(model, design)
+
+
+def _check_dense(model: BinaryDenseNetSizes, design: Design) -> None:
+    if design.order.name != "pre":
+        raise ValueError(
+            f"order={design.order.name} does not apply to model={model.name}: "
+            "its dense layers are BN, sign, conv (order=pre)"
+        )
+    if design.shortcut.name != "concat":
+        raise ValueError(
+            f"shortcut={design.shortcut.name} does not apply to model={model.name}: "
+            "its layers are concatenated (shortcut=concat)"
+        )
+    rates = design.downsample.reduction
+    if rates is not None and len(rates) != len(model.reduction):
+        raise ValueError(
+            f"downsample.reduction={list(rates)} does not apply to model={model.name}, which has "
+            f"{len(model.reduction)} transitions: give one rate for each"
+        )
+    if design.growth.match in ("size", "macs") and design.bottleneck.by is not None:
+        raise ValueError(
+            f"growth.match={design.growth.match} cannot be combined with bottleneck={design.bottleneck.name}: only one of "
+            "them can decide the sizes"
+        )
+    with_growth(model, design.growth)
+
+
+def _check_resnet_e(model: ResNetESizes, design: Design) -> None:
     if design.shortcut.name == "concat":
         raise ValueError(
             f"shortcut=concat does not apply to model={model.name}: choose every_conv, every_block or none"
         )
-    if design.shortcut.name == "none" and design.downsample.name == "binary":
+    downsample = design.downsample
+    if design.shortcut.name == "none" and downsample.precision == "binary":
         raise ValueError(
             "downsample=binary does nothing with shortcut=none, which has no 1x1 convolutions: leave it at fp"
         )
+    if downsample.relu != (downsample.precision == "fp"):
+        raise ValueError(
+            f"downsample.relu=false does not apply to model={model.name}: no ReLU stands before its 1x1 convolutions"
+        )
+    if downsample.layout != "max_pool_conv" or downsample.reduction is not None:
+        raise ValueError(
+            f"downsample={downsample.name} with its layout and reduction rates does not apply to model={model.name}: "
+            "choose fp or binary, or a dense network"
+        )
+    if design.growth.name != "default":
+        raise ValueError(f"growth={design.growth.name} does not apply to model={model.name}: choose a dense network")
+    if design.bottleneck.name != "none":
+        for channels in model.channels:
+            if scaled(channels, model.width) % 4 != 0:
+                raise ValueError(
+                    f"bottleneck={design.bottleneck.name} needs a quarter of {scaled(channels, model.width)} features: "
+                    "choose model.width such that all of model.channels are multiples of 4"
+                )
+
+
+def with_growth(model: BinaryDenseNetSizes, growth: Growth) -> BinaryDenseNetSizes:
+    """The sizes with ``growth.rate`` and the layers that ``growth.match`` asks for; before any search for equality.
+
+    Raises ValueError where the published rule, layers times rate kept, leaves no whole layers.
+    """
+    if growth.rate is None:
+        return model
+    layers = model.layers_per_stage
+    if growth.match != "none":
+        exact = [n * model.growth / growth.rate for n in layers]
+        if growth.match == "published" and any(n != int(n) for n in exact):
+            raise ValueError(
+                f"growth={growth.name} with growth.match=published needs model.layers_per_stage={list(layers)} times "
+                f"model.growth={model.growth} to be a multiple of {growth.rate} in each stage: choose growth.match=size, "
+                "macs or none, or other layers"
+            )
+        layers = tuple(max(1, round(n)) for n in exact)
+    return replace(model, growth=growth.rate, layers_per_stage=layers)
+
+
+def reduction_rates(model: BinaryDenseNetSizes, design: Design) -> tuple[float, ...]:
+    """The rate of each transition: the design's where it has some, else the model's."""
+    return model.reduction if design.downsample.reduction is None else design.downsample.reduction
 
 
 FOLDER_AUGMENTS = ("random_crop", "resized_crop")
@@ -239,6 +305,16 @@ def check_data(data: Data, recipe: Recipe) -> None:
     if len(data.mean) != len(data.std):
         raise ValueError(
             f"data.mean={list(data.mean)} and data.std={list(data.std)} must have one number a channel each"
+        )
+
+
+def check_milestones(recipe: Recipe, name: str) -> None:
+    """Refuse milestones that no epoch reaches; ``name`` is the recipe's on the command line."""
+    schedule = recipe.schedule
+    if isinstance(schedule, StepSchedule) and any(epoch >= recipe.epochs for epoch in schedule.milestones):
+        raise ValueError(
+            f"{name}.schedule.milestones={list(schedule.milestones)} reach past {name}.epochs={recipe.epochs}: give both, "
+            f"as in {name}.epochs=20 {name}.schedule.milestones=[10,15]"
         )
 
 

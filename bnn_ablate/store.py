@@ -29,7 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
-from bnn_ablate.design import STRICT
+from bnn_ablate.checked import STRICT
 from bnn_ablate.record import Record, RecordError, read_record, record_to_json
 
 #: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, resumable.

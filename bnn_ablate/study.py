@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
-from bnn_ablate.design import STRICT
+from bnn_ablate.checked import STRICT
 from bnn_ablate.record import RecordError
 
 #: Overrides that say where and how a sweep runs, not what it asks.

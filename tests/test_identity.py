@@ -8,7 +8,7 @@ from dataclasses import fields, is_dataclass, make_dataclass, replace
 
 import pytest
 
-from bnn_ablate.design import hashed_from
+from bnn_ablate.checked import hashed_from
 from bnn_ablate.identity import canonical_json, hashed_fields, identity, ids_of, labels
 
 
