@@ -36,7 +36,8 @@ def binary_resnet() -> nn.Module:
     """The baseline of conf/: ResNetE18 with the CIFAR stem."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         settings = settings_of(compose("config"))
-    return build_network(settings.model, settings.design, in_channels=IMAGE[0], num_classes=CLASSES)
+    shapes = {"in_channels": IMAGE[0], "num_classes": CLASSES, "image_size": IMAGE[1]}
+    return build_network(settings.model, settings.design, **shapes)
 
 
 def float_resnet() -> nn.Module:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 Side = Literal["symmetric", "same"]
+#: Border pixels (left, right, top, bottom), the order that torch's pad takes.
+Borders = tuple[int, int, int, int]
 
 
 def borders(size: int, *, kernel: int, stride: int, dilation: int, side: Side) -> tuple[int, int]:
@@ -21,9 +23,13 @@ def borders(size: int, *, kernel: int, stride: int, dilation: int, side: Side) -
     return total // 2, total - total // 2
 
 
-def borders_2d(
-    height: int, width: int, *, kernel: int, stride: int, dilation: int, side: Side
-) -> tuple[int, int, int, int]:
-    """Border pixels (left, right, top, bottom), the order that torch's pad takes."""
+def borders_2d(height: int, width: int, *, kernel: int, stride: int, dilation: int, side: Side) -> Borders:
+    """The borders of an image of ``height`` x ``width`` pixels."""
     horizontal = borders(width, kernel=kernel, stride=stride, dilation=dilation, side=side)
     return *horizontal, *borders(height, kernel=kernel, stride=stride, dilation=dilation, side=side)
+
+
+def equal_sides(borders: Borders) -> bool:
+    """Whether opposite borders are equal, as torch's convolutions and poolings can add themselves."""
+    left, right, top, bottom = borders
+    return left == right and top == bottom

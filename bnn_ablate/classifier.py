@@ -16,8 +16,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from bnn_ablate.data import Batches, DataError, Splits, eval_batches, train_batches
+from bnn_ablate.design import Ede
 from bnn_ablate.evaluation import evaluate
-from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share
+from bnn_ablate.layers import QuantizedConv2d, clamp_latent_, frozen_share, set_progress
 from bnn_ablate.provenance import peak_memory_bytes, pin_arithmetic, place, reset_peak_memory
 from bnn_ablate.recipe import Adam, Recipe
 from bnn_ablate.record import Epoch
@@ -110,6 +111,9 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
         images, labels = batch
+        if isinstance(self.settings.design.grad, Ede):
+            # here and not at the epoch's start, which a run resumed inside an epoch does not pass
+            set_progress(self.network, self.current_epoch / self.recipe.epochs)
         logits = self.network(images)
         loss = F.cross_entropy(logits.float(), labels)
         with torch.no_grad():
@@ -141,7 +145,8 @@ class Classifier(pl.LightningModule):
         if self.splits.holdout is not None:
             holdout_count, _, holdout_hits, _ = self._evaluated(self.splits.holdout)
             holdout_top1 = holdout_hits / holdout_count
-        frozen = self.settings.design.grad.name == "approxsign_both"
+        design = self.settings.design
+        windowed = design.grad.name == "approxsign_both" or design.weights.name == "magnitude_aware"
         self.curve.append(
             Epoch(
                 epoch=self.current_epoch,
@@ -152,7 +157,7 @@ class Classifier(pl.LightningModule):
                 test_top1=test_top1 / test_count,
                 test_top5=test_top5 / test_count,
                 holdout_top1=holdout_top1,
-                frozen_weights=frozen_share(self.network) if frozen else None,
+                frozen_weights=frozen_share(self.network) if windowed else None,
                 seconds=seconds,
             )
         )
@@ -226,7 +231,9 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for module in network.modules():
-        float_layer = isinstance(module, nn.Conv2d | nn.Linear) and not isinstance(module, BinaryConv2d)
+        float_layer = isinstance(module, nn.Conv2d | nn.Linear) or (
+            isinstance(module, QuantizedConv2d) and not module.binary_weights
+        )
         for name, parameter in module.named_parameters(recurse=False):
             (decayed if float_layer and name == "weight" else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]

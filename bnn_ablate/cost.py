@@ -10,16 +10,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnn_ablate.layers import BinaryConv2d
+from bnn_ablate.float_layers import SameConv2d
+from bnn_ablate.layers import BinaryConv2d, QuantizedConv2d
 
 
 @dataclass(frozen=True)
 class Cost:
     """What a network stores and computes. Source of the counting rules: BMXNet v2, ``mxnet/visualization.py``.
 
-    ``params`` = ``params_binary`` (latent weights of binary convolutions) + ``params_float``. A BatchNorm counts two a
+    ``params`` = ``params_binary`` (latent weights) + ``params_float``. A BatchNorm counts two a
     channel, also where its scale is fixed; ``running_stats`` (its means and variances) are in none of the others.
-    MACs are those of convolutions for one image: Linear, BatchNorm, pooling and scaling factors are not counted.
+    MACs are those of convolutions for one image (a binary classifier is one of 1x1): Linear, BatchNorm, pooling and
+    scaling factors are not counted. Binary MACs are those of binary weights with binary activations.
     """
 
     params: int
@@ -47,7 +49,8 @@ class Cost:
 
 def count_cost(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
     """The cost of ``network`` for one image (C, H, W), found by a forward pass of shapes; the network is only read."""
-    binary = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, BinaryConv2d))
+    quantized = [layer for layer in network.modules() if isinstance(layer, QuantizedConv2d)]
+    binary = sum(layer.weight.numel() for layer in quantized if layer.binary_weights)
     params = sum(parameter.numel() for parameter in network.parameters())
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     macs = {True: 0, False: 0}
@@ -57,7 +60,7 @@ def count_cost(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
     tensors = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
     shapes = deepcopy(network, tensors)
     for layer in shapes.modules():
-        if isinstance(layer, BinaryConv2d | nn.Conv2d):
+        if isinstance(layer, QuantizedConv2d | nn.Conv2d):
             layer.forward = partial(_one_channel, layer, macs)  # type: ignore[method-assign]
         elif isinstance(layer, nn.BatchNorm2d | nn.Linear):
             layer.forward = _unchanged  # type: ignore[method-assign, assignment]
@@ -73,10 +76,17 @@ def count_cost(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
     )
 
 
-def _one_channel(layer: BinaryConv2d | nn.Conv2d, macs: dict[bool, int], images: Tensor) -> Tensor:
+def _one_channel(layer: QuantizedConv2d | nn.Conv2d, macs: dict[bool, int], images: Tensor) -> Tensor:
     """One channel of the height and width that a convolution's output has; its MACs are counted."""
     kernel = images.new_zeros(1, 1, *layer.weight.shape[2:])
-    out = F.conv2d(images[:, :1], kernel, stride=layer.stride, padding=layer.padding, dilation=layer.dilation)
+    if isinstance(layer, QuantizedConv2d | SameConv2d):
+        height, width = images.shape[2:]
+        borders = layer.borders(height, width)
+    else:
+        assert not isinstance(layer.padding, str)  # none of ours is "same" in torch's sense
+        borders = (layer.padding[1], layer.padding[1], layer.padding[0], layer.padding[0])
+    padded = F.pad(images[:, :1], borders)
+    out = F.conv2d(padded, kernel, stride=layer.stride, dilation=layer.dilation)
     # Each output value takes one MAC for each weight of its filter.
     macs[isinstance(layer, BinaryConv2d)] += layer.weight.numel() * out[0, 0].numel()
     return out

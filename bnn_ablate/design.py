@@ -44,9 +44,7 @@ class Scaling:
     def __post_init__(self) -> None:
         if self.gradient and self.name not in ("channel", "xnor"):
             why = "has no factor" if self.name == "none" else "has a parameter of its own"
-            raise ValueError(
-                f"scaling.gradient=true needs scaling=channel or scaling=xnor: scaling={self.name} {why}"
-            )
+            raise ValueError(f"scaling.gradient=true needs scaling=channel or scaling=xnor: scaling={self.name} {why}")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -90,8 +88,9 @@ class Ede:
     """The derivative of k tanh(t x), which narrows as training goes on: k t (1 - tanh^2(t x)).
 
     t = ``t_min`` (``t_max`` / ``t_min``)^(epoch / epochs), epochs counted from 0, and k = max(1 / t, 1). Source: Qin et
-    al. 2020 (arXiv 1909.10788), IR-Net, equations 10 and 11. ``ede`` on activations, weights plain; ``ede_both`` on
-    both, as published. ``clip`` cancels the gradient of activations beyond it; null, as published, does not.
+    al. 2020 (arXiv 1909.10788), IR-Net. ``ede`` on activations, weights plain; ``ede_both`` on both, as published, but
+    that their weights are centred and divided by their deviation first: latent weights here are smaller, and the slope
+    on them is flatter. ``clip`` cancels the gradient of activations beyond it; null, as published, does not.
     """
 
     name: Literal["ede", "ede_both"]
@@ -112,9 +111,10 @@ Estimator = Grad | SwishSign | Ede
 class Weights:
     """Which values the weights of the convolutions on this axis have when they are used.
 
-    ``sign``: W_b = sign(W). ``magnitude_aware``: alpha_o sign(W) in training, alpha detached, its gradient passing
-    where abs(w) <= 1, so that the gradient grows with the magnitudes; a BatchNorm absorbs alpha. Source: Liu et al. 2018
-    (arXiv 1808.00278), Bi-Real Net, section 3.2. ``float``: W itself, for float twins and for pretraining.
+    ``sign``: W_b = sign(W). ``magnitude_aware``: alpha_o sign(W), alpha detached, the gradient passing where
+    abs(w) <= 1, so that it grows with the magnitudes. Source: Liu et al. 2018 (arXiv 1808.00278), Bi-Real Net, as
+    Larq's MagnitudeAwareSign has it. Where a BatchNorm follows, alpha cancels in the gradient too, and what is left is that
+    window. ``float``: W itself, for float twins and for pretraining.
     """
 
     name: Literal["sign", "magnitude_aware", "float"]
@@ -194,7 +194,9 @@ class Downsample:
     ``fp_high_reduction`` and ``binary_low_reduction`` are the two rows of the paper's table, which change all of them.
     """
 
-    name: Literal["fp", "binary", "fp_high_reduction", "binary_low_reduction"] = not_hashed("the factors say what it is")
+    name: Literal["fp", "binary", "fp_high_reduction", "binary_low_reduction"] = not_hashed(
+        "the factors say what it is"
+    )
     precision: Literal["fp", "binary"] = hashed_as("name")
     relu: bool = hashed_from(lambda downsample: downsample.precision == "fp")
     layout: Literal["max_pool_conv", "conv_avg_pool"] = hashed_from("max_pool_conv")
@@ -217,8 +219,8 @@ class Downsample:
 class Bottleneck:
     """Whether 3x3 convolutions stand between 1x1 convolutions; every one of them is binary, with its own BatchNorm.
 
-    ``none``: 3x3 convolutions only. ``classic``: each pair of 3x3 of a ResNetE becomes 1x1 to a quarter of the features,
-    3x3, 1x1 back (He et al. 2016, arXiv 1512.03385); each 3x3 of a dense network has a 1x1 to 4 growth rates before it
+    ``none``: 3x3 convolutions only. ``classic``: each pair of 3x3 of a ResNetE becomes 1x1 to a quarter of the
+    features, 3x3, 1x1 back (He et al. 2016, arXiv 1512.03385); each 3x3 of a dense network has a 1x1 to 4 growth rates before it
     (Huang et al. 2017, arXiv 1608.06993). ``classic_macs`` and ``classic_size`` are matched: features (``by=width``) or
     blocks (``by=blocks``) are multiplied until combined MACs, or stored bits, equal the unbottlenecked network's within
     2 %. Only matched contrasts say something about bottlenecks: ``classic`` alone has 15.8 times fewer binary weights
@@ -302,7 +304,8 @@ class Last:
     """Precision of the classifier: ``fp``, or ``binary``.
 
     Binary: [BN,] ReLU, mean, Linear becomes mean, BN, sign, binary 1x1 convolution, BN: the sign after a ReLU is +1
-    everywhere, and sums of signs are too large for the softmax without a BatchNorm (Hubara et al. 2016, arXiv 1602.02830).
+    everywhere, and sums of signs are too large for the softmax without a BatchNorm (Hubara et al. 2016, arXiv
+    1602.02830).
     """
 
     name: Literal["fp", "binary"]
@@ -330,8 +333,8 @@ class Pretrain:
     def __post_init__(self) -> None:
         if self.name == "none" and self.from_file is not None:
             raise ValueError(
-                f"pretrain.from={self.from_file} does nothing with pretrain=none: choose the activation that its network "
-                "was trained with, pretrain=relu, clip or leaky_clip, or pretrain=file"
+                f"pretrain.from={self.from_file} does nothing with pretrain=none: choose the activation that its "
+                "network was trained with, pretrain=relu, clip or leaky_clip, or pretrain=file"
             )
         if self.name == "file" and self.from_file is None:
             raise ValueError("pretrain=file needs a checkpoint: give it as pretrain.from=FILE")
@@ -395,7 +398,8 @@ class Design:
                 )
             if self.scaling.name == "xnor":
                 raise ValueError(f"scaling=xnor cannot be combined with {activations}: K stands for their magnitude")
-            if self.weights.name == "float" and self.grad.name != "ste":
+            read = self.weights.name == "sign" and self.grad.name.endswith("_both")
+            if self.grad.name != "ste" and not read:
                 raise ValueError(f"grad={self.grad.name} does nothing with {weights} {activations}: leave it at ste")
             if self.weights.name == "float" and self.pretrain.name != "none":
                 raise ValueError(

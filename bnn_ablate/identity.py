@@ -30,6 +30,8 @@ class Ids:
     run_id: str
     cell_id: str
     checksum: str
+    #: SHA-256 of the checkpoint given as pretrain.from.
+    checkpoint: str | None
 
 
 def ids_of(settings: Settings) -> Ids:
@@ -37,7 +39,12 @@ def ids_of(settings: Settings) -> Ids:
     payload = identity(settings)
     name = _digest(payload)
     del payload["seed"]
-    return Ids(run_id=name, cell_id=_digest(payload), checksum=payload["data"]["checksum"])
+    return Ids(
+        run_id=name,
+        cell_id=_digest(payload),
+        checksum=payload["data"]["checksum"],
+        checkpoint=payload["design"].get("pretrain", {}).get("checkpoint"),
+    )
 
 
 def identity(settings: Settings) -> dict[str, Any]:
@@ -62,12 +69,14 @@ def _settle_design(payload: dict[str, Any], settings: Settings) -> None:
     design = settings.design
     if design.weights.name == design.activations.name == "float":
         del payload["design"]["grad"]  # nothing is binarised
+    elif design.activations.name == "float" and design.latent.name == "free":
+        del payload["design"]["grad"]["clip"]  # which acts on signs of activations and on clamped weights
     if design.downsample.reduction is not None:
         payload["model"]["reduction"] = payload["design"]["downsample"].pop("reduction")
     if design.pretrain.from_file is not None:
         payload["design"]["pretrain"]["checkpoint"] = file_digest(Path(design.pretrain.from_file))
     if design.pretrain.recipe == settings.recipe:
-        del payload["design"]["pretrain"]["recipe"]  # which is what null says
+        payload["design"]["pretrain"]["recipe"] = None  # which says the same
 
 
 def file_digest(path: Path) -> str:
@@ -106,15 +115,18 @@ def _digest(payload: dict[str, Any]) -> str:
     return hashlib.sha256(canonical_json(payload).encode()).hexdigest()[:12]
 
 
-def plain_config(settings: Settings) -> dict[str, Any]:
+def plain_config(settings: Settings, ids: Ids) -> dict[str, Any]:
     """Everything that decides the result, and the labels of model and recipe, spelt as on the command line.
 
-    Axes stand at the top level; places on disk, the trainer and the tracking are left out. Lists stay lists.
+    Axes stand at the top level; the trainer, the tracking and places on disk are left out, a given checkpoint is named
+    by its bytes. Lists stay lists.
     """
     config = spelt(settings)
     for name in ("trainer", "tracking", "runs", "study"):
         del config[name]
     del config["data"]["root"], config["data"]["download"]
+    if ids.checkpoint is not None:
+        config["pretrain"]["from"] = f"sha256:{ids.checkpoint}"
     return config
 
 
@@ -126,4 +138,5 @@ def spelt(settings: Settings) -> dict[str, Any]:
 
 def labels(settings: Settings) -> dict[str, str]:
     """The chosen option of every axis, the model, the data and the recipe, by name."""
-    return {key: value["name"] for key, value in plain_config(settings).items() if isinstance(value, dict)}
+    others = ("trainer", "tracking")
+    return {k: v["name"] for k, v in spelt(settings).items() if isinstance(v, dict) and k not in others}

@@ -12,15 +12,17 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from bnn_ablate.console import say
 from bnn_ablate.data.errors import DataError
 from bnn_ablate.identity import Ids, ids_of
+from bnn_ablate.pretraining import PretrainingError
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
 from bnn_ablate.store import CheckpointError, RunBusyError, RunFolder, Store
 from bnn_ablate.study import add_run, asked
 
 #: What a person can put right: one sentence is enough, a traceback would only hide it.
-PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError, CheckpointError)
+PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError, CheckpointError, PretrainingError)
 
 
 @dataclass
@@ -137,11 +139,6 @@ def failure_line(error: Exception, label: str, folder: RunFolder | None) -> str:
 def disk_is_full(error: Exception) -> bool:
     """Whether the disk, or the person's share of it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def say(text: str) -> None:
-    """Results and refusals go to standard output, at once, so that a log shows them in order."""
-    print(text, flush=True)
 
 
 def table_of_study() -> str | None:

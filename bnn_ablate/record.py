@@ -37,7 +37,7 @@ class Epoch:
     test_top1: Share
     test_top5: Share
     holdout_top1: Share | None
-    #: Share of latent weights with abs(w) >= 1, whose gradient is 0 under grad=approxsign_both; null elsewhere.
+    #: Share of latent weights with abs(w) >= 1, which get no gradient; null where no window on weights freezes them.
     frozen_weights: Share | None
     seconds: Annotated[float, Field(ge=0)]
 
@@ -167,6 +167,10 @@ class Record:
     best_holdout: BestHoldout | None
     packed: Packed
     cost: CostFacts
+    #: The model's sizes as they were built, where growth or bottleneck chose others than config.model's.
+    built: dict[str, Any] | None = None
+    #: The run of the float network whose weights this one started from. Records before pretrain have neither of these.
+    pretrained_by: RunId | None = None
     #: SHA-256 over names and bytes of the trained network's state.
     weight_digest: str
     steps: Count

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,13 @@ from bnn_ablate import provenance
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
 from bnn_ablate.classifier import Classifier, DivergedError
+from bnn_ablate.console import say
 from bnn_ablate.cost import count_cost
 from bnn_ablate.data import DataError, Splits, eval_batches, load_splits
 from bnn_ablate.evaluation import evaluate
-from bnn_ablate.identity import RESULTS_VERSION, Ids, labels, plain_config, spelt
-from bnn_ablate.models import build_network
+from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, labels, plain_config, spelt
+from bnn_ablate.models import build_network, fit_sizes
+from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
 from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
 from bnn_ablate.record import (
@@ -41,9 +45,12 @@ from bnn_ablate.record import (
     pack_bits,
 )
 from bnn_ablate.settings import Settings, SettingsError, Trainer
-from bnn_ablate.store import RunFolder, State, Status, Store, job_id, now
+from bnn_ablate.store import RunBusyError, RunFolder, State, Status, Store, job_id, now
 from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
+
+#: How often a run looks whether the float network that another process trains is done.
+SECONDS_BETWEEN_LOOKS = 2.0
 
 #: Writes a state, with the error that led to it where there was one.
 Report = Callable[..., None]
@@ -64,7 +71,8 @@ class Trained:
 def run(settings: Settings, ids: Ids, label: str) -> Record:
     """Train, evaluate and record one run, or return the record it already has.
 
-    ``ids`` are the run's own (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B. Raises StoppedError (a
+    With pretrain=relu and the like the float network's run comes first. ``ids`` are the run's own
+    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B. Raises StoppedError (a
     checkpoint was written), DivergedError, RunBusyError, SettingsError, DataError, and whatever else went wrong; the
     run's status.json says the same, with the traceback.
     """
@@ -76,16 +84,17 @@ def run(settings: Settings, ids: Ids, label: str) -> Record:
         if done is not None:
             return done
         with reported(folder, settings, ids) as report:
+            train_float_network(settings)
             tracker = None
             if settings.tracking.name == "wandb":
                 name = label if label else folder.path.name
-                tracker = WandbTracker(settings, folder.path.name, name, labels(settings), plain_config(settings))
+                tracker = WandbTracker(settings, folder.path.name, name, labels(settings), plain_config(settings, ids))
             with tracked(tracker):
                 provenance.pin_arithmetic(settings.trainer.threads)
                 splits = load_splits(settings.data)
                 status = folder.status()
                 if status is None or status.state != "trained":
-                    train(settings, splits, folder, tracker, report)
+                    train(settings, ids, splits, folder, tracker, report)
                     report("trained")
                 record = make_record(settings, splits, folder, ids)
                 folder.write_record(record)
@@ -120,7 +129,7 @@ def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Report
                 cell_id=ids.cell_id,
                 seed=settings.seed,
                 state=state,
-                config=plain_config(settings),
+                config=plain_config(settings, ids),
                 host=provenance.host(),
                 pid=provenance.pid(),
                 job_id=job_id(),
@@ -154,11 +163,50 @@ def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Report
         raise
 
 
-def train(settings: Settings, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, report: Report) -> None:
+def train_float_network(settings: Settings) -> None:
+    """Train the float network that the run starts from, unless it is done; where another process is at it, wait.
+
+    Raises PretrainingError where it cannot be had, and StoppedError and the like as :func:`run` does.
+    """
+    first = float_settings(settings)
+    if first is None:
+        return
+    ids = ids_of(first)
+    folder = Store(Path(settings.runs)).run(ids.run_id)
+    what = f"the float network of pretrain={settings.design.pretrain.name}"
+    waiting = False
+    while folder.record() is None:
+        status = folder.status()
+        if status is not None and status.state == "diverged":
+            raise PretrainingError(
+                f"{what}, run {ids.run_id}, diverged: {status.error}; delete {folder.path} to train it again"
+            )
+        try:
+            if not waiting:
+                say(f"run {ids.run_id} starts  ({what})")
+            run(first, ids, what)
+        except RunBusyError as busy:
+            if not waiting:
+                say(f"{what}: {busy}")
+            waiting = True
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        except DivergedError as error:
+            raise PretrainingError(f"{what}, run {ids.run_id}, diverged: {error}") from error
+
+
+def train(
+    settings: Settings, ids: Ids, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, report: Report
+) -> None:
     """Fit the network, from the last checkpoint where there is one; afterwards last.ckpt holds the last epoch."""
     trainer_settings = settings.trainer
     quiet_lightning()
+    fitted = fit_sizes(settings.model, settings.design, **shapes_of(settings))
+    if fitted.said is not None:
+        say(f"run {ids.run_id}: {fitted.said}")
     network = new_network(settings)
+    if settings.design.pretrain.name != "none" and not folder.checkpoint.exists():
+        name, state = pretrained_state(settings, ids.checkpoint)
+        take_over(network, state, name)
     parallel = trainer_settings.devices > 1
     if parallel:
         synchronise_norms(network)
@@ -195,14 +243,18 @@ def new_network(settings: Settings) -> nn.Module:
     """The network with the initial weights of the run's seed, in channels_last; the global generator is given back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        network = build_network(
-            settings.model,
-            settings.design,
-            in_channels=len(settings.data.mean),
-            num_classes=settings.data.num_classes,
-        )
+        try:
+            network = build_network(settings.model, settings.design, **shapes_of(settings))
+        except ValueError as error:  # sizes that leave nothing of a layer, or cannot be matched
+            raise SettingsError(str(error)) from None
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return network
+
+
+def shapes_of(settings: Settings) -> dict[str, int]:
+    """What a network must know of the images: channels, classes, pixels a side."""
+    data = settings.data
+    return {"in_channels": len(data.mean), "num_classes": data.num_classes, "image_size": data.image_size}
 
 
 def load_trained(settings: Settings, folder: RunFolder) -> Trained:
@@ -248,6 +300,8 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
     num_images, _, hits, top5 = result.sums
     size = settings.data.image_size
     cost = count_cost(trained.network, (len(settings.data.mean), size, size))
+    built = fit_sizes(settings.model, settings.design, **shapes_of(settings)).model
+    first_run = float_settings(settings)
     first = trained.places[0]
     last = trained.curve[-5:]
     return Record(
@@ -256,7 +310,7 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
         cell_id=ids.cell_id,
         results_version=RESULTS_VERSION,
         seed=settings.seed,
-        config=plain_config(settings),
+        config=plain_config(settings, ids),
         data=DataFacts(
             name=settings.data.name,
             checksum=ids.checksum,
@@ -280,6 +334,8 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
             macs_float=cost.macs_float,
             macs_binary=cost.macs_binary,
         ),
+        built=None if built == settings.model else json.loads(json.dumps(asdict(built))),
+        pretrained_by=None if first_run is None else ids_of(first_run).run_id,
         weight_digest=weight_digest(trained.network),
         steps=trained.steps,
         curve=trained.curve,

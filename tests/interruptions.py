@@ -39,6 +39,31 @@ def at_step(step: int, action: Callable[[], None]) -> None:
     Classifier.training_step = training_step
 
 
+def train_and_count_trainings(settings: Settings, path: str) -> None:
+    """Append what the activations of each network are that this process begins to train."""
+    from bnn_ablate import run
+
+    original = run.new_network
+
+    def new_network(settings):
+        with open(path, "a") as file:  # short appends do not mix
+            file.write(f"{settings.design.activations.name}\n")
+        return original(settings)
+
+    run.new_network = new_network
+    train_without_evaluation = run.load_trained
+
+    def load_trained(settings, folder):
+        run.new_network = original  # a network made for evaluation is none that is trained
+        try:
+            return train_without_evaluation(settings, folder)
+        finally:
+            run.new_network = new_network
+
+    run.load_trained = load_trained
+    train(settings)
+
+
 def train_and_die_in_call(settings: Settings, name: str, suffix: str, call: int) -> None:
     """SIGKILL at the ``call``-th (from 1) use of os.``name`` on a file ending in ``suffix``, before it happens."""
     original = getattr(os, name)

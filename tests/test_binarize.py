@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bnn_ablate.binarize import binary_weight, encoded, nonnegative_bytes, sign
-from bnn_ablate.design import Grad
+from bnn_ablate.design import Grad, Weights
 
 #: The float32 beside 1 and beside 1.25.
 ULP = 2.0**-23
@@ -62,7 +62,7 @@ def column(index: int) -> torch.Tensor:
 )
 def test_the_sign_of_an_activation_and_its_gradient_are_those_of_the_table(grad: Grad, index: int) -> None:
     x = INPUTS.clone().requires_grad_()
-    y = sign(x, grad)
+    y = sign(x, grad, progress=0.0)
     y.backward(UPSTREAM)
     assert torch.equal(y, column(0))
     assert torch.equal(x.grad, UPSTREAM * column(index))
@@ -74,7 +74,7 @@ def test_weights_pass_the_gradient_unclipped_unless_approxsign_is_for_both(
     name: str, factor: int | None, clip: float
 ) -> None:
     w = INPUTS.clone().requires_grad_()
-    y = binary_weight(w, Grad(name=name, clip=clip))
+    y = binary_weight(w, Grad(name=name, clip=clip), Weights(name="sign"), progress=0.0)
     y.backward(UPSTREAM)
     assert torch.equal(y, column(0))
     assert torch.equal(w.grad, UPSTREAM if factor is None else UPSTREAM * column(factor))
@@ -102,6 +102,7 @@ def test_codes_keep_the_memory_format_of_the_images() -> None:
 @pytest.mark.parametrize("name", ["ste", "approxsign", "approxsign_both"])
 def test_differentiating_sign_twice_is_refused(name: str) -> None:
     x = torch.tensor([0.5], requires_grad=True)
-    (g,) = torch.autograd.grad(sign(x, Grad(name=name, clip=1.0)) * x, x, create_graph=True)
+    y = sign(x, Grad(name=name, clip=1.0), progress=0.0)
+    (g,) = torch.autograd.grad(y * x, x, create_graph=True)
     with pytest.raises(RuntimeError, match="twice"):
         g.backward()

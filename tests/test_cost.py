@@ -97,7 +97,7 @@ def build(row: Row, sizes_of: Callable[[Row], Sizes]) -> tuple[nn.Module, tuple[
     sizes = sizes_of(row)
     make = make_design if sizes.family == "resnet_e" else make_dense_design
     design = make(stem=stem_of(row), downsample=row["downsample"])
-    return build_network(sizes, design, in_channels=3, num_classes=classes), (3, side, side)
+    return build_network(sizes, design, in_channels=3, num_classes=classes, image_size=side), (3, side, side)
 
 
 def printed(value: float, like: str) -> str:
@@ -169,7 +169,7 @@ def test_a_batch_norm_counts_two_a_channel_and_its_statistics_apart() -> None:
 
 @pytest.mark.parametrize("scaling", ["none", "xnor"])
 def test_counting_leaves_the_network_as_it_was(scaling: str) -> None:
-    network = build_network(make_resnet_e(), make_design(scaling=scaling), in_channels=3, num_classes=5)
+    network = build_network(make_resnet_e(), make_design(scaling=scaling), in_channels=3, num_classes=5, image_size=32)
     before = copy.deepcopy(network.state_dict())
     count_cost(network, (3, 32, 32))
     assert network.training
@@ -181,7 +181,10 @@ def test_counting_leaves_the_network_as_it_was(scaling: str) -> None:
 
 def test_scaling_costs_no_mac_and_no_parameter() -> None:
     costs = {
-        count_cost(build_network(make_resnet_e(), make_design(scaling=s), in_channels=3, num_classes=5), (3, 32, 32))
+        count_cost(
+            build_network(make_resnet_e(), make_design(scaling=s), in_channels=3, num_classes=5, image_size=32),
+            (3, 32, 32),
+        )
         for s in ("none", "channel", "xnor")
     }
     assert len(costs) == 1
@@ -190,7 +193,9 @@ def test_scaling_costs_no_mac_and_no_parameter() -> None:
 def test_dilation_keeps_parameters_and_raises_macs() -> None:
     def cost(dilation: tuple[int, int]) -> Cost:
         model = make_binary_densenet(dilation=dilation)
-        return count_cost(build_network(model, make_dense_design(), in_channels=3, num_classes=5), (3, 32, 32))
+        return count_cost(
+            build_network(model, make_dense_design(), in_channels=3, num_classes=5, image_size=32), (3, 32, 32)
+        )
 
     plain, dilated = cost((1, 1)), cost((1, 2))
     assert plain.params == dilated.params

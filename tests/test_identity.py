@@ -100,6 +100,8 @@ def test_the_images_enter_by_checksum_and_never_by_path(make_settings):
 NOT_HASHED = {
     "model.name",
     "recipe.name",
+    "design.downsample.name",
+    "design.pretrain.from_file",
     "data.root",
     "data.download",
     "trainer",

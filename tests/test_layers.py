@@ -10,14 +10,22 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from layer_references import (
+    BORDER,
+    assert_gradients_match,
+    convolved_by_loops,
+    described,
+    expected_borders,
+    make_input,
+    make_layer,
+    spread_by_loops,
+)
 from network_factories import make_design
 from torch import Tensor, nn
 
 from bnn_ablate import convolution
-from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share
+from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share, reset_scales_, set_progress
 
-BORDER = {"minus_one": -1, "zero": 0, "plus_one": 1}
 GEOMETRIES = [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2), (1, 2, 1), (5, 1, 1)]
 
 
@@ -37,40 +45,6 @@ def small_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "CONVOLUTION_PORTION", 1)
 
 
-def make_layer(
-    c_in: int = 3, c_out: int = 4, kernel: int = 3, stride: int = 1, dilation: int = 1, **options: Any
-) -> BinaryConv2d:
-    torch.manual_seed(c_in + 10 * kernel + stride)
-    return BinaryConv2d(c_in, c_out, kernel, stride=stride, dilation=dilation, design=make_design(**options))
-
-
-def make_input(c_in: int = 3, height: int = 5, width: int = 8, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Two images, zeros of both kinds and values on the edges of every window among them."""
-    torch.manual_seed(7)
-    x = torch.randn(2, c_in, height, width, dtype=dtype)
-    edges = torch.tensor([0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.25, -1.25], dtype=dtype)
-    x.view(-1)[: 8 * (x.numel() // 16)] = edges.repeat(x.numel() // 16)
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-def convolved_by_loops(x: Tensor, weight: Tensor, border: float, stride: int, dilation: int) -> np.ndarray:
-    """Sum over taps and channels of the products of signs, one output value after the other, in whole numbers."""
-    x_b = np.where(x.detach().numpy() < 0, -1, 1)
-    w_b = np.where(weight.detach().numpy() < 0, -1, 1)
-    n, _, height, width = x_b.shape
-    c_out, _, k, _ = w_b.shape
-    reach = dilation * (k - 1) // 2
-    rows, columns = range(0, height, stride), range(0, width, stride)
-    y = np.zeros((n, c_out, len(rows), len(columns)))
-    for (i, row), (j, column) in product(enumerate(rows), enumerate(columns)):
-        for tap_row, tap_column in product(range(k), range(k)):
-            r, c = row - reach + dilation * tap_row, column - reach + dilation * tap_column
-            w_tap = w_b[:, :, tap_row, tap_column]
-            inside = 0 <= r < height and 0 <= c < width
-            y[:, :, i, j] += x_b[:, :, r, c] @ w_tap.T if inside else border * w_tap.sum(1)
-    return y
-
-
 @pytest.mark.parametrize("padding", BORDER)
 @pytest.mark.parametrize("c_in", [1, 3, 31, 33])
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), GEOMETRIES)
@@ -84,49 +58,45 @@ def test_outputs_are_exactly_the_counted_ones(padding: str, c_in: int, kernel: i
     assert np.array_equal(popcount(x).detach().numpy(), (expected + c_in * kernel**2) / 2)
 
 
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), list(product([1, 3, 5, 7], [1, 2, 3], [1, 2])))
+@pytest.mark.usefixtures("arithmetic")
+def test_outputs_with_the_borders_of_tensorflow_are_exactly_the_counted_ones(
+    kernel: int, stride: int, dilation: int
+) -> None:
+    for (height, width), padding in product([(5, 8), (6, 7)], BORDER):
+        x = make_input(3, height, width)
+        layer = make_layer(3, 4, kernel, stride, dilation, padding=padding, side="same")
+        expected = convolved_by_loops(x, layer.weight, BORDER[padding], stride, dilation, "same")
+        assert np.array_equal(layer(x).detach().numpy(), expected)
+
+
+@pytest.mark.parametrize("side", ["symmetric", "same"])
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), GEOMETRIES)
+def test_a_layer_tells_its_borders(kernel: int, stride: int, dilation: int, side: str) -> None:
+    layer = make_layer(3, 4, kernel, stride, dilation, side=side)
+    assert layer.borders(5, 8) == expected_borders(make_input(3, 5, 8), kernel, stride, dilation, side)
+
+
+@pytest.mark.parametrize("side", ["symmetric", "same"])
 @pytest.mark.parametrize("padding", BORDER)
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), GEOMETRIES)
 def test_scaling_multiplies_by_alpha_and_by_the_box_filtered_magnitude(
-    padding: str, kernel: int, stride: int, dilation: int
+    padding: str, kernel: int, stride: int, dilation: int, side: str
 ) -> None:
     x = make_input(5)
-    options = {"padding": padding}
-    channel = make_layer(5, 4, kernel, stride, dilation, scaling="channel", **options)
-    xnor = make_layer(5, 4, kernel, stride, dilation, scaling="xnor", **options)
-    y = convolved_by_loops(x, channel.weight, BORDER[padding], stride, dilation)
-    alpha = np.abs(channel.weight.detach().double().numpy()).mean(axis=(1, 2, 3))[:, None, None]
-    magnitude = np.abs(x.double().numpy()).mean(axis=1)
-    reach = dilation * (kernel - 1) // 2
-    padded = np.pad(magnitude, ((0, 0), (reach, reach), (reach, reach)))
-    k_map = np.zeros((2, *y.shape[2:]))
-    for i, j in product(range(y.shape[2]), range(y.shape[3])):
-        for row, column in product(range(kernel), range(kernel)):
-            k_map[:, i, j] += padded[:, i * stride + dilation * row, j * stride + dilation * column] / kernel**2
-    np.testing.assert_allclose(channel(x).detach().numpy(), y * alpha, rtol=1e-6)
-    np.testing.assert_allclose(xnor(x).detach().numpy(), y * alpha * k_map[:, None], rtol=1e-5, atol=1e-6)
-
-
-def differentiable(x: Tensor, layer: BinaryConv2d) -> Tensor:
-    """The layer as ordinary functions whose own derivatives are the estimators: autograd does the rest."""
-    design, k = layer.design, layer.kernel_size
-    clip = design.grad.clip
-    parabolas = (2 * x - x * x.abs()) * (x.abs() <= min(1.0, clip))
-    soft_x = x.clamp(-clip, clip) if design.grad.name == "ste" else parabolas
-    w = layer.weight.to(x.dtype)
-    soft_w = (2 * w - w * w.abs()) * (w.abs() <= 1) if design.grad.name == "approxsign_both" else w
-    x_b = (torch.where(x < 0, -1.0, 1.0).to(x.dtype) - soft_x).detach() + soft_x
-    w_b = (torch.where(w < 0, -1.0, 1.0).to(x.dtype) - soft_w).detach() + soft_w
-    padded = F.pad(x_b, [layer.padding] * 4, value=BORDER[design.padding.name])
-    y = F.conv2d(padded, w_b, stride=layer.stride, dilation=layer.dilation)
-    if design.output.name == "popcount":
-        y = (y + layer.in_channels * k * k) / 2
-    alpha = w.abs().mean((1, 2, 3)).view(-1, 1, 1)
-    box = torch.full((1, 1, k, k), 1 / k**2, dtype=x.dtype)
-    geometry = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-    k_map = F.conv2d(x.abs().mean(1, keepdim=True), box, **geometry)
-    if not design.scaling.gradient:
-        alpha, k_map = alpha.detach(), k_map.detach()
-    return {"none": y, "channel": y * alpha, "xnor": y * alpha * k_map}[design.scaling.name]
+    options = {"padding": padding, "side": side}
+    layers = {
+        scaling: make_layer(5, 4, kernel, stride, dilation, scaling=scaling, **options)
+        for scaling in ("channel", "learned", "xnor")
+    }
+    layers["magnitude_aware"] = make_layer(5, 4, kernel, stride, dilation, weights="magnitude_aware", **options)
+    weight = layers["channel"].weight
+    y = convolved_by_loops(x, weight, BORDER[padding], stride, dilation, side)
+    alpha = np.abs(weight.detach().double().numpy()).mean(axis=(1, 2, 3))[:, None, None]
+    for name in ("channel", "learned", "magnitude_aware"):
+        np.testing.assert_allclose(layers[name](x).detach().numpy(), y * alpha, rtol=1e-6)
+    k_map = spread_by_loops(x, kernel, stride, dilation, side)[:, None]
+    np.testing.assert_allclose(layers["xnor"](x).detach().numpy(), y * alpha * k_map, rtol=1e-5, atol=1e-6)
 
 
 GRADIENTS = [
@@ -141,11 +111,15 @@ GRADIENTS = [
     {"scaling": "xnor"},
     {"scaling": "channel", "scaling_gradient": True},
     {"scaling": "xnor", "scaling_gradient": True, "grad": "approxsign"},
+    {"grad": "swishsign"},
+    {"grad": "swishsign_both", "clip": 1.25},
+    {"grad": "ede"},
+    {"grad": "ede_both", "clip": 1.25, "output": "popcount"},
+    {"scaling": "learned"},
+    {"scaling": "learned", "grad": "ede_both"},
+    {"weights": "magnitude_aware"},
+    {"weights": "magnitude_aware", "grad": "approxsign"},
 ]
-
-
-def described(options: dict[str, Any]) -> str:
-    return " ".join(f"{key}={value}" for key, value in options.items())
 
 
 @pytest.mark.parametrize("options", GRADIENTS, ids=described)
@@ -160,26 +134,28 @@ def test_gradients_are_those_of_the_plain_composition(
     assert_gradients_match(layer, make_input(5))
 
 
-def assert_gradients_match(layer: BinaryConv2d, x: Tensor) -> None:
-    exact = x.double().requires_grad_()
-    x = x.clone().requires_grad_()
-    y, expected = layer(x), differentiable(exact, layer)
-    assert torch.allclose(y.double(), expected, rtol=1e-5, atol=1e-5)
-    upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
-    ours = torch.autograd.grad(y, (x, layer.weight), upstream)
-    theirs = torch.autograd.grad(expected, (exact, layer.weight), upstream.double())
-    for mine, other in zip(ours, theirs, strict=True):
-        assert torch.allclose(mine.double(), other.double(), rtol=1e-4, atol=1e-4)
-        assert mine.stride() == other.stride() or mine.is_contiguous(memory_format=torch.channels_last)
+@pytest.mark.parametrize(
+    "options", [{}, {"output": "popcount"}, {"scaling": "xnor"}, {"grad": "ede_both"}], ids=described
+)
+@pytest.mark.parametrize("padding", BORDER)
+@pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (5, 3, 2)])
+def test_gradients_with_the_borders_of_tensorflow_are_those_of_the_plain_composition(
+    options: dict[str, Any], padding: str, kernel: int, stride: int, dilation: int
+) -> None:
+    assert_gradients_match(
+        make_layer(5, 4, kernel, stride, dilation, padding=padding, side="same", **options), make_input(5, 6, 7)
+    )
 
 
-@pytest.mark.parametrize("grad", ["ste", "approxsign"])
+@pytest.mark.parametrize(
+    ("grad", "side"), [("ste", "symmetric"), ("approxsign", "symmetric"), ("ste", "same"), ("swishsign_both", "same")]
+)
 @pytest.mark.parametrize("padding", BORDER)
 @pytest.mark.usefixtures("small_portions")
-def test_a_layer_worked_image_by_image_gives_the_same(grad: str, padding: str) -> None:
-    layer = make_layer(5, 4, stride=2, grad=grad, padding=padding)
+def test_a_layer_worked_image_by_image_gives_the_same(grad: str, padding: str, side: str) -> None:
+    layer = make_layer(5, 4, stride=2, grad=grad, padding=padding, side=side)
     x = make_input(5)
-    assert np.array_equal(layer(x).detach().numpy(), convolved_by_loops(x, layer.weight, BORDER[padding], 2, 1))
+    assert np.array_equal(layer(x).detach().numpy(), convolved_by_loops(x, layer.weight, BORDER[padding], 2, 1, side))
     assert_gradients_match(layer, x)
 
 
@@ -205,12 +181,14 @@ def test_an_option_of_the_backward_leaves_the_forward_alone(options: dict[str, A
     assert torch.equal(make_layer(**options)(x), make_layer()(x))
 
 
-@pytest.mark.parametrize("grad", ["ste", "approxsign"])
+@pytest.mark.parametrize(
+    ("grad", "side"), [("ste", "symmetric"), ("approxsign", "symmetric"), ("ste", "same"), ("ede_both", "same")]
+)
 @pytest.mark.parametrize("padding", BORDER)
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_autocast_rounds_the_output_once(grad: str, padding: str, kernel: int) -> None:
+def test_autocast_rounds_the_output_once(grad: str, padding: str, kernel: int, side: str) -> None:
     # K = 27 <= 256: every whole number is a bfloat16.
-    layer, x = make_layer(3, 4, kernel, 2, grad=grad, padding=padding), make_input().requires_grad_()
+    layer, x = make_layer(3, 4, kernel, 2, grad=grad, padding=padding, side=side), make_input().requires_grad_()
     with torch.autocast("cpu", torch.bfloat16):
         y = layer(x)
     assert y.dtype == torch.bfloat16
@@ -223,7 +201,7 @@ def test_autocast_rounds_the_output_once(grad: str, padding: str, kernel: int) -
         assert torch.allclose(mine, other, rtol=0.01, atol=0.01 * other.abs().max().item())
 
 
-@pytest.mark.parametrize(("grad", "bytes_a_value"), [("ste", 1), ("approxsign", 4)])
+@pytest.mark.parametrize(("grad", "bytes_a_value"), [("ste", 1), ("approxsign", 4), ("swishsign", 4), ("ede_both", 4)])
 def test_the_backward_keeps_no_float_copy(grad: str, bytes_a_value: int) -> None:
     layer, x = make_layer(grad=grad), make_input().requires_grad_()
     kept: list[Tensor] = []
@@ -231,7 +209,7 @@ def test_the_backward_keeps_no_float_copy(grad: str, bytes_a_value: int) -> None
         layer(x)
     activations = [t for t in kept if t.data_ptr() != layer.weight.data_ptr()]
     assert [t.numel() * t.element_size() for t in activations] == [bytes_a_value * x.numel()]
-    if grad == "approxsign":
+    if bytes_a_value == 4:
         assert activations[0].data_ptr() == x.data_ptr()
 
 
@@ -270,6 +248,107 @@ def test_a_copy_and_a_reloaded_layer_compute_the_same() -> None:
     assert torch.equal(reloaded(x), layer(x))
     assert torch.equal(copy.deepcopy(layer)(x), layer(x))
     assert list(layer.state_dict()) == ["weight"]
+
+
+def test_a_learned_scale_starts_at_alpha_and_starts_again_for_other_weights() -> None:
+    layer = make_layer(scaling="learned")
+    assert isinstance(layer, BinaryConv2d)
+    assert list(layer.state_dict()) == ["weight", "scale"]
+    network = nn.Sequential(layer, nn.Conv2d(4, 4, 1), make_layer(4, 4))
+    other = make_layer(3, 4, 3, 2)
+    layer.load_state_dict(other.state_dict(), strict=False)
+    alpha = np.abs(other.weight.detach().numpy()).mean(axis=(1, 2, 3))
+    assert not np.allclose(layer.scale.detach().numpy(), alpha, rtol=1e-3)
+    reset_scales_(network)
+    np.testing.assert_allclose(layer.scale.detach().numpy(), alpha, rtol=1e-6)
+    assert layer.scale.requires_grad
+
+
+@pytest.mark.parametrize("side", ["symmetric", "same"])
+def test_a_learned_scale_gets_the_sum_of_what_it_multiplies_as_gradient(side: str) -> None:
+    layer, x = make_layer(stride=2, scaling="learned", side=side), make_input()
+    with torch.no_grad():
+        layer.scale.copy_(torch.tensor([0.5, -2.0, 0.0, 3.0]))
+    y = layer(x)
+    upstream = torch.randn(y.shape, generator=torch.Generator().manual_seed(1))
+    y.backward(upstream)
+    unscaled = convolved_by_loops(x, layer.weight, -1, 2, 1, side)
+    np.testing.assert_allclose(y.detach().numpy(), unscaled * np.array([0.5, -2, 0, 3])[:, None, None])
+    np.testing.assert_allclose(layer.scale.grad, (upstream.numpy() * unscaled).sum(axis=(0, 2, 3)), rtol=1e-5)
+
+
+def test_progress_narrows_ede_and_nothing_else() -> None:
+    x = make_input().requires_grad_()
+
+    def gradient(layer: nn.Module) -> Tensor:
+        return torch.autograd.grad(layer(x).sum(), x)[0]
+
+    for grad in ("ede", "ede_both", "swishsign", "ste"):
+        network = nn.Sequential(make_layer(grad=grad))
+        at_start = gradient(network)
+        set_progress(network, 0.5)
+        assert network[0].progress == copy.deepcopy(network)[0].progress == 0.5
+        assert list(network.state_dict()) == ["0.weight"]
+        assert torch.equal(gradient(network), at_start) == (not grad.startswith("ede"))
+        assert torch.equal(gradient(copy.deepcopy(network)), gradient(network))
+        assert_gradients_match(network[0], x.detach())
+
+
+# What the paper means by "normalization nullifies the effect of scaling", in float64 and with an eps of nothing.
+
+
+def in_a_block(order: str, **options: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """A convolution in a block of ``order`` and its BatchNorm: output, dL/dW and W, in training, for one fixed loss."""
+    layer = make_layer(8, 4, order=order, **options).double()
+    norm = nn.BatchNorm2d(4 if order == "post" else 8, eps=1e-30, dtype=torch.float64)
+    x = 2 * make_input(8, dtype=torch.float64)
+    y = norm(layer(x)) if order == "post" else layer(norm(x)) + x[:, :4]
+    upstream = torch.randn(y.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    (y.sin() * upstream).sum().backward()
+    return y.detach(), layer.weight.grad, layer.weight.detach()
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    return ((a - b).norm() / b.norm()).item()
+
+
+@pytest.mark.parametrize("option", [{"scaling": "channel"}, {"scaling": "learned"}], ids=described)
+@pytest.mark.parametrize("grad", ["ste", "approxsign_both"])
+def test_where_a_batch_norm_follows_a_factor_a_channel_changes_neither_output_nor_weight_gradient(
+    option: dict[str, str], grad: str
+) -> None:
+    y, g_w, _ = in_a_block("post", grad=grad)
+    scaled_y, scaled_g_w, _ = in_a_block("post", grad=grad, **option)
+    assert relative_difference(scaled_y, y) < 1e-13
+    assert relative_difference(scaled_g_w, g_w) < 1e-12
+
+
+@pytest.mark.parametrize("option", [{"scaling": "channel"}, {"scaling": "learned"}], ids=described)
+def test_where_no_batch_norm_follows_a_factor_a_channel_changes_both(option: dict[str, str]) -> None:
+    y, g_w, _ = in_a_block("pre")
+    scaled_y, scaled_g_w, _ = in_a_block("pre", **option)
+    assert relative_difference(scaled_y, y) > 0.1
+    assert relative_difference(scaled_g_w, g_w) > 0.1
+
+
+@pytest.mark.parametrize("order", ["post", "pre"])
+def test_the_magnitudes_of_xnor_are_not_absorbed_by_any_batch_norm(order: str) -> None:
+    y, _, _ = in_a_block(order)
+    for other in ("none", "channel"):
+        y, _, _ = in_a_block(order, scaling=other)
+        assert relative_difference(in_a_block(order, scaling="xnor")[0], y) > 0.1
+
+
+def test_where_a_batch_norm_follows_magnitude_aware_weights_are_signs_with_a_window() -> None:
+    options = {"init": "he_fan_in", "padding": "zero"}
+    y, g_w, w = in_a_block("post", **options)
+    aware_y, aware_g_w, _ = in_a_block("post", weights="magnitude_aware", **options)
+    assert relative_difference(aware_y, y) < 1e-13
+    assert relative_difference(aware_g_w, g_w * (w.abs() <= 1)) < 1e-12
+    aware_y, aware_g_w, _ = in_a_block("pre", weights="magnitude_aware", **options)
+    y, g_w, w = in_a_block("pre", **options)
+    assert relative_difference(aware_y, y) > 0.1
+    assert relative_difference(aware_g_w, g_w * (w.abs() <= 1)) > 0.1
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def every_network() -> list[Any]:
 
 def make_network(model: ResNetESizes | BinaryDenseNetSizes, design: Design, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
-    return build_network(model, design, in_channels=3, num_classes=5)
+    return build_network(model, design, in_channels=3, num_classes=5, image_size=32)
 
 
 def make_images(side: int = 32, count: int = 4) -> Tensor:
@@ -72,7 +72,7 @@ def test_any_image_size_and_class_count_work(side: int, stem: str, family: str) 
     else:
         model = make_binary_densenet(layers_per_stage=(1,) * 4, dilation=(1,) * 4, reduction=(1.0,) * 3)
         design = make_dense_design(stem=stem)
-    network = build_network(model, design, in_channels=1, num_classes=7).eval()
+    network = build_network(model, design, in_channels=1, num_classes=7, image_size=side).eval()
     with torch.no_grad():
         assert network(torch.randn(1, 1, side, side)).shape == (1, 7)
 
@@ -230,7 +230,7 @@ def test_reduced_features_are_those_of_the_published_networks(features: int, rat
 
 
 def test_a_reduction_to_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"model\.reduction=3\.3.*model\.width"):
+    with pytest.raises(ValueError, match=r"a reduction rate of 3.3 .* model\.reduction or downsample\.reduction"):
         reduced_features(48, 3.3)
 
 

@@ -22,11 +22,22 @@ def option_files() -> list[str]:
     return sorted(f"{path.parent.name}={path.stem}" for axis in AXES for path in (CONF / axis).glob("*.yaml"))
 
 
+#: What an option needs beside it: a model it applies to, or a file.
+PARTNERS = {
+    "shortcut=concat": ["model=binary_densenet28"],
+    "downsample=fp_high_reduction": ["model=binary_densenet28"],
+    "downsample=binary_low_reduction": ["model=binary_densenet28"],
+    "growth=k64": ["model=binary_densenet_flex"],
+    "growth=k128": ["model=binary_densenet_flex"],
+    "growth=k256": ["model=binary_densenet_flex"],
+    "pretrain=file": ["pretrain.from=weights.ckpt"],
+}
+
+
 @pytest.mark.parametrize("override", option_files())
 def test_every_option_of_every_axis_composes_and_is_named_like_its_file(override, make_settings):
     axis, option = override.split("=")
-    extra = ["model=binary_densenet28"] if override == "shortcut=concat" else []
-    settings = make_settings(override, *extra)
+    settings = make_settings(override, *PARTNERS.get(override, ()))
     assert getattr(settings.design, axis).name == option
 
 
@@ -102,7 +113,7 @@ WRONG = [
     (["grad.clip=abc"], "grad.clip=abc: input should be a valid number"),
     (["grad.clip=0"], r"grad.clip=0.0 must be greater than 0"),
     (["grad=approxsign", "grad.clip=1.3"], r"grad.clip=1.3 does nothing with grad=approxsign"),
-    (["scaling.name=often"], "scaling.name=often: input should be 'none', 'channel' or 'xnor'"),
+    (["scaling.name=often"], "scaling.name=often: input should be 'none', 'channel', 'xnor' or 'learned'"),
     (["scaling.gradient=true"], "scaling.gradient=true needs scaling=channel or scaling=xnor"),
     (["scaling=xnor", "output=popcount"], "output=popcount cannot be combined with scaling=xnor"),
     (["model.width=0.3"], "model.width=0.3 gives 19.2 features in place of 64"),
@@ -132,6 +143,65 @@ WRONG = [
     (
         ["data=cifar10", "recipe=cifar_2018", "recipe.epochs=20"],
         r"recipe.schedule.milestones=\[75, 100, 125\] reach past recipe.epochs=20",
+    ),
+    (["scaling=learned", "scaling.gradient=true"], "scaling=learned has a parameter of its own"),
+    (["scaling=channel", "weights=magnitude_aware"], "scaling=channel cannot be combined with weights=magnitude_aware"),
+    (["scaling=learned", "weights=float"], "scaling=learned cannot be combined with weights=float"),
+    (["scaling=xnor", "activations=float"], "scaling=xnor cannot be combined with activations=float"),
+    (["output=popcount", "weights=float"], "output=popcount cannot be combined with weights=float"),
+    (["output=popcount", "activations=float"], "output=popcount cannot be combined with activations=float"),
+    (["grad=ede_both", "weights=float"], "grad=ede_both cannot be combined with weights=float.*choose grad=ede"),
+    (["grad=ede", "weights=float", "activations=float"], "grad=ede does nothing with weights=float activations=float"),
+    (["grad=ede", "activations=float"], "grad=ede does nothing with weights=sign activations=float"),
+    (
+        ["grad=approxsign", "activations=float", "weights=magnitude_aware"],
+        "grad=approxsign does nothing with weights=magnitude_aware activations=float",
+    ),
+    (["grad=ede", "latent=clamped"], "latent=clamped needs a threshold: give it as grad.clip=VALUE"),
+    (["grad=ede", "grad.t_min=20"], "grad.t_max=10.0 must not be below grad.t_min=20.0"),
+    (["grad=swishsign", "grad.beta=0"], "grad.beta=0: input should be greater than 0"),
+    (["latent=clamped", "weights=float"], "latent=clamped does not apply to weights=float"),
+    (["activations=float", "padding=minus_one"], "padding=minus_one cannot be combined with activations=float"),
+    (["activations.function=relu"], "activations.function=relu does not go with activations=sign"),
+    (["pretrain=relu", "weights=float", "activations=float"], "pretrain=relu does not apply to weights=float"),
+    (["pretrain=file"], "pretrain=file needs a checkpoint: give it as pretrain.from=FILE"),
+    (["pretrain.from=x"], "pretrain.from=x does nothing with pretrain=none"),
+    (["+recipe@pretrain.recipe=quick"], "pretrain.recipe does nothing with pretrain=none"),
+    (
+        ["pretrain=relu", "pretrain.from=x", "+recipe@pretrain.recipe=quick"],
+        "pretrain.recipe does nothing with pretrain.from=x",
+    ),
+    (
+        ["data=cifar10", "pretrain=relu", "+recipe@pretrain.recipe=cifar_2018", "pretrain.recipe.epochs=20"],
+        r"pretrain.recipe.schedule.milestones=\[75, 100, 125\] reach past pretrain.recipe.epochs=20",
+    ),
+    (
+        ["pretrain=relu", "+recipe@pretrain.recipe=imagenet_2020"],
+        "augment=resized_crop does not apply to data=digits",
+    ),
+    (["downsample=fp_high_reduction"], "downsample=fp_high_reduction .* does not apply to model=resnet_e18"),
+    (["downsample.relu=false"], "downsample.relu=false does not apply to model=resnet_e18"),
+    (["downsample=binary", "downsample.relu=true"], "downsample.relu=true cannot be combined with downsample=binary"),
+    (["downsample.precision=binary"], "downsample.precision=binary does not go with downsample=fp"),
+    (
+        ["model=binary_densenet28", "downsample.reduction=[2]"],
+        r"downsample.reduction=\[2.0\] does not apply to model=binary_densenet28, which has 3 transitions",
+    ),
+    (["growth=k128"], "growth=k128 does not apply to model=resnet_e18"),
+    (["model=binary_densenet28", "growth=k128"], "growth=k128 with growth.match=published needs"),
+    (["growth.match=size"], "growth.match=size does nothing with growth=default"),
+    (["growth.rate=3"], "growth.rate=3 does nothing with growth=default"),
+    (["growth=k64", "growth.rate=null"], "growth.rate=null does not go with growth=k64"),
+    (
+        ["model=binary_densenet_flex", "growth=k64", "growth.match=size", "bottleneck=classic_size"],
+        "growth.match=size cannot be combined with bottleneck=classic_size",
+    ),
+    (["bottleneck.by=width"], "bottleneck.by=width does nothing with bottleneck=none"),
+    (["bottleneck=classic_size", "bottleneck.by=null"], "bottleneck.by=null does not go with bottleneck=classic_size"),
+    (["bottleneck=classic", "model.channels=[6,8,8,8]"], "bottleneck=classic needs a quarter of 6 features"),
+    (
+        ["first=binary", "recipe.normalize=false", "model.input_norm=false"],
+        "first=binary needs recipe.normalize=true or model.input_norm=true",
     ),
     (["study=index"], "study=index is the name of one of the report's own pages"),
     (["study=a/b"], "study=a/b becomes the name of a file: use letters, digits, - and _"),

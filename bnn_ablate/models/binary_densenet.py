@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from bnn_ablate.design import Design
-from bnn_ablate.layers import BinaryConv2d
-from bnn_ablate.models.stem import convolution, head, input_norm, stem
-from bnn_ablate.settings import BinaryDenseNetSizes, scaled
+from bnn_ablate.float_layers import convolution
+from bnn_ablate.layers import quantized_convolution
+from bnn_ablate.models.stem import head, input_norm, stem
+from bnn_ablate.settings import BinaryDenseNetSizes, reduction_rates, scaled
 
 
 class BinaryDenseNet(nn.Module):
     """Images (N, in_channels, H, W) to logits (N, num_classes).
 
     Stage i appends ``model.layers_per_stage[i]`` times ``model.growth`` features; the transition behind it reduces
-    them by ``model.reduction[i]`` and halves the image, odd sizes rounded up, unless the next stage is dilated more.
+    them by rate i of the design or the model and halves the image, odd sizes rounded up, unless the next stage is
+    dilated more.
     """
 
     def __init__(self, model: BinaryDenseNetSizes, design: Design, *, in_channels: int, num_classes: int) -> None:
@@ -23,10 +25,11 @@ class BinaryDenseNet(nn.Module):
         growth, features = scaled(model.growth, model.width), scaled(model.init_features, model.width)
         self.input_norm = input_norm(in_channels) if model.input_norm else nn.Identity()
         self.stem = stem(design, in_channels, features, norm_after_pool=False)
+        rates = reduction_rates(model, design)
         stages: list[nn.Module] = []
         for i, (layers, dilation) in enumerate(zip(model.layers_per_stage, model.dilation, strict=True)):
             if i > 0:
-                reduced = reduced_features(features, model.reduction[i - 1])
+                reduced = reduced_features(features, rates[i - 1])
                 pool = dilation <= model.dilation[i - 1]
                 stages.append(transition(features, reduced, pool=pool, design=design))
                 features = reduced
@@ -34,33 +37,51 @@ class BinaryDenseNet(nn.Module):
             stages.append(nn.Sequential(*dense))
             features += layers * growth
         self.stages = nn.Sequential(*stages)
-        self.head = head(features, num_classes, norm=True)
+        self.head = head(features, num_classes, norm=True, design=design)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(self.input_norm(images))))
 
 
 class DenseLayer(nn.Module):
-    """concat(x, conv3x3(sign(BN(x)))): (N, c, H, W) -> (N, c + growth, H, W)."""
+    """concat(x, conv3x3(sign(BN(x)))): (N, c, H, W) -> (N, c + growth, H, W).
+
+    Bottleneck: conv3x3(sign(BN(conv1x1(sign(BN(x)))))), the 1x1 to 4 growth features.
+    """
 
     def __init__(self, in_channels: int, growth: int, *, dilation: int, design: Design) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(in_channels)
-        self.conv = BinaryConv2d(in_channels, growth, 3, stride=1, dilation=dilation, design=design)
+        if design.bottleneck.name == "none":
+            self.conv = quantized_convolution(in_channels, growth, 3, stride=1, dilation=dilation, design=design)
+        else:
+            self.conv = nn.Sequential(
+                quantized_convolution(in_channels, 4 * growth, 1, stride=1, dilation=1, design=design),
+                nn.BatchNorm2d(4 * growth),
+                quantized_convolution(4 * growth, growth, 3, stride=1, dilation=dilation, design=design),
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat((x, self.conv(self.norm(x))), 1)
 
 
 def transition(in_channels: int, out_channels: int, *, pool: bool, design: Design) -> nn.Sequential:
-    """BN, [MaxPool 2/2,] ReLU, full-precision 1x1; binary: no ReLU, whose output would have the sign +1 everywhere."""
+    """BN, [MaxPool 2/2,] ReLU, full-precision 1x1; or BN, ReLU, 1x1[, AvgPool 2/2] in the layout of 2018.
+
+    Binary convolutions have no ReLU before them: the sign after it would be +1 everywhere.
+    """
+    how = design.downsample
     layers: list[nn.Module] = [nn.BatchNorm2d(in_channels)]
-    if pool:
+    if pool and how.layout == "max_pool_conv":
         layers += [nn.MaxPool2d(2, 2, ceil_mode=True)]
-    if design.downsample.name == "fp":
-        layers += [nn.ReLU(inplace=True), convolution(in_channels, out_channels, 1)]
+    if how.relu:
+        layers += [nn.ReLU(inplace=True)]
+    if how.precision == "fp":
+        layers += [convolution(in_channels, out_channels, 1)]
     else:
-        layers += [BinaryConv2d(in_channels, out_channels, 1, stride=1, dilation=1, design=design)]
+        layers += [quantized_convolution(in_channels, out_channels, 1, stride=1, dilation=1, design=design)]
+    if pool and how.layout == "conv_avg_pool":
+        layers += [nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)]
     return nn.Sequential(*layers)
 
 
@@ -72,7 +93,7 @@ def reduced_features(features: int, rate: float) -> int:
     reduced = round((features // rate) / 32) * 32
     if reduced == 0:
         raise ValueError(
-            f"model.reduction={rate} leaves no multiple of 32 of {features} features: "
-            "choose a smaller model.reduction or a larger model.width"
+            f"a reduction rate of {rate} leaves no multiple of 32 of {features} features: "
+            "choose a smaller one in model.reduction or downsample.reduction, or a larger model.width"
         )
     return reduced

@@ -7,7 +7,8 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnn_ablate.models.stem import classifier, convolution
+from bnn_ablate.float_layers import convolution
+from bnn_ablate.models.stem import classifier
 
 
 def float_resnet18(*, stem: Literal["imagenet", "cifar"], in_channels: int, num_classes: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The first layers and the last: full precision in every network."""
+"""The first layers and the last."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from torch import nn
 
 from bnn_ablate.design import Design
+from bnn_ablate.float_layers import SameMaxPool2d, convolution
+from bnn_ablate.layers import quantized_convolution
 
 
 def stem(design: Design, in_channels: int, features: int, *, norm_after_pool: bool) -> nn.Sequential:
@@ -14,31 +16,43 @@ def stem(design: Design, in_channels: int, features: int, *, norm_after_pool: bo
 
     ``imagenet``: conv 7x7/2, BN, ReLU, MaxPool 3/2. ``grouped``: 3x3/2, 3x3 in 4 groups, 3x3 in 8 groups, each with BN
     and ReLU, then MaxPool (Bethge et al. 2020, arXiv 2001.05936). ``cifar``: 3x3, BN. ``cifar_2018``: 3x3.
-    ``norm_after_pool`` adds the BatchNorm that ResNetE has behind the pooling of the first two.
-    Raises ValueError if the grouped stem cannot divide its features.
+    ``norm_after_pool`` adds the BatchNorm that ResNetE has behind the pooling of the first two. The first convolution
+    has the precision of ``design.first``, the others are float. Raises ValueError if the grouped stem cannot divide
+    its features.
     """
-    name = design.stem.name
+    name, side = design.stem.name, design.padding.side
     if name == "cifar":
-        return nn.Sequential(convolution(in_channels, features, 3), nn.BatchNorm2d(features))
+        return nn.Sequential(first_convolution(design, in_channels, features, 3), nn.BatchNorm2d(features))
     if name == "cifar_2018":
-        return nn.Sequential(convolution(in_channels, features, 3))
+        return nn.Sequential(first_convolution(design, in_channels, features, 3))
     if name == "imagenet":
-        layers = [convolution(in_channels, features, 7, stride=2), nn.BatchNorm2d(features), nn.ReLU(inplace=True)]
+        layers = [first_convolution(design, in_channels, features, 7, stride=2)]
+        layers += [nn.BatchNorm2d(features), nn.ReLU(inplace=True)]
     else:
         if features % 16 != 0:
             raise ValueError(
                 f"stem=grouped splits half of its {features} features into 8 groups: "
                 "choose a model.width that makes the stem's features a multiple of 16"
             )
-        layers = []
         half = features // 2
-        for c_in, c_out, stride, groups in ((in_channels, half, 2, 1), (half, half, 1, 4), (half, features, 1, 8)):
-            layers += [convolution(c_in, c_out, 3, stride=stride, groups=groups)]
+        layers = [first_convolution(design, in_channels, half, 3, stride=2)]
+        layers += [nn.BatchNorm2d(half), nn.ReLU(inplace=True)]
+        for c_out, groups in ((half, 4), (features, 8)):
+            layers += [convolution(half, c_out, 3, groups=groups)]
             layers += [nn.BatchNorm2d(c_out), nn.ReLU(inplace=True)]
-    layers += [nn.MaxPool2d(3, 2, padding=1)]
+    layers += [nn.MaxPool2d(3, 2, padding=1) if side == "symmetric" else SameMaxPool2d(3, 2)]
     if norm_after_pool:
         layers += [nn.BatchNorm2d(features)]
     return nn.Sequential(*layers)
+
+
+def first_convolution(
+    design: Design, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1
+) -> nn.Module:
+    """The convolution that reads the image, in the precision of ``design.first``."""
+    if design.first.name == "binary":
+        return quantized_convolution(in_channels, out_channels, kernel_size, stride=stride, dilation=1, design=design)
+    return convolution(in_channels, out_channels, kernel_size, stride=stride, side=design.padding.side)
 
 
 def input_norm(in_channels: int) -> nn.BatchNorm2d:
@@ -48,8 +62,19 @@ def input_norm(in_channels: int) -> nn.BatchNorm2d:
     return norm
 
 
-def head(features: int, num_classes: int, *, norm: bool) -> nn.Sequential:
-    """[BN,] ReLU, mean over the image, Linear: (N, features, H, W) -> logits (N, num_classes)."""
+def head(features: int, num_classes: int, *, norm: bool, design: Design) -> nn.Sequential:
+    """(N, features, H, W) -> logits (N, num_classes): [BN,] ReLU, mean over the image, Linear.
+
+    last=binary: mean, BN, sign, binary 1x1 convolution, BN. The ReLU goes, since the sign after it is +1 everywhere.
+    """
+    if design.last.name == "binary":
+        return nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.BatchNorm2d(features),
+            quantized_convolution(features, num_classes, 1, stride=1, dilation=1, design=design),
+            nn.BatchNorm2d(num_classes),
+            nn.Flatten(),
+        )
     layers = [nn.ReLU(inplace=True), *classifier(features, num_classes)]
     return nn.Sequential(nn.BatchNorm2d(features), *layers) if norm else nn.Sequential(*layers)
 
@@ -60,14 +85,3 @@ def classifier(features: int, num_classes: int) -> nn.Sequential:
     nn.init.normal_(linear.weight, 0, math.sqrt(2 / features))
     nn.init.zeros_(linear.bias)
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
-
-
-def convolution(
-    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
-) -> nn.Conv2d:
-    """A full-precision convolution without bias, borders of zeros, He-normal weights of variance 2 / fan_in."""
-    layer = nn.Conv2d(
-        in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False
-    )
-    nn.init.normal_(layer.weight, 0, math.sqrt(2 / layer.weight[0].numel()))
-    return layer

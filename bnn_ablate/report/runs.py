@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bnn_ablate.older import completed
 from bnn_ablate.record import Record, RecordError, same_result
 from bnn_ablate.store import RunFolder, State, Store
 from bnn_ablate.study import Job, Study, read_study
@@ -97,7 +98,7 @@ def read_run(folder: RunFolder, root: Path) -> Run:
         cell_id=record.cell_id,
         seed=record.seed,
         state="done",
-        config=record.config,
+        config=completed(record.config),
         record=record,
         error=None,
     )
@@ -114,7 +115,7 @@ def _without_record(folder: RunFolder) -> Run:
         cell_id=status.cell_id,
         seed=status.seed,
         state=status.state,
-        config=status.config,
+        config=completed(status.config),
         record=None,
         error=status.error,
     )
@@ -131,7 +132,7 @@ def _broken(folder: RunFolder, sentence: str) -> Run:
         cell_id=status.cell_id if status is not None else None,
         seed=status.seed if status is not None else None,
         state="broken",
-        config=status.config if status is not None else {},
+        config=completed(status.config) if status is not None else {},
         record=None,
         error=sentence,
     )
