@@ -18,12 +18,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 
-from bnn_ablate.__main__ import CONF
+from bnn_ablate.composing import network_settings
 from bnn_ablate.convolution import whole_number_convolution_works
-from bnn_ablate.job import settings_of
 from bnn_ablate.layers import BinaryConv2d
 from bnn_ablate.models import build_network
 from bnn_ablate.models.resnet import float_resnet18
@@ -34,8 +32,7 @@ CLASSES = 10
 
 def binary_resnet() -> nn.Module:
     """The baseline of conf/: ResNetE18 with the CIFAR stem."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        settings = settings_of(compose("config"))
+    settings = network_settings([])
     shapes = {"in_channels": IMAGE[0], "num_classes": CLASSES, "image_size": IMAGE[1]}
     return build_network(settings.model, settings.design, **shapes)
 

@@ -113,8 +113,8 @@ class Weights:
 
     ``sign``: W_b = sign(W). ``magnitude_aware``: alpha_o sign(W), alpha detached, the gradient passing where
     abs(w) <= 1, so that it grows with the magnitudes. Source: Liu et al. 2018 (arXiv 1808.00278), Bi-Real Net, as
-    Larq's MagnitudeAwareSign has it. Where a BatchNorm follows, alpha cancels in the gradient too, and what is left is that
-    window. ``float``: W itself, for float twins and for pretraining.
+    Larq's MagnitudeAwareSign has it. Where a BatchNorm follows, alpha cancels in the gradient too: what is
+    left is that window. ``float``: W itself, for float twins and for pretraining.
     """
 
     name: Literal["sign", "magnitude_aware", "float"]
@@ -220,11 +220,11 @@ class Bottleneck:
     """Whether 3x3 convolutions stand between 1x1 convolutions; every one of them is binary, with its own BatchNorm.
 
     ``none``: 3x3 convolutions only. ``classic``: each pair of 3x3 of a ResNetE becomes 1x1 to a quarter of the
-    features, 3x3, 1x1 back (He et al. 2016, arXiv 1512.03385); each 3x3 of a dense network has a 1x1 to 4 growth rates before it
-    (Huang et al. 2017, arXiv 1608.06993). ``classic_macs`` and ``classic_size`` are matched: features (``by=width``) or
-    blocks (``by=blocks``) are multiplied until combined MACs, or stored bits, equal the unbottlenecked network's within
-    2 %. Only matched contrasts say something about bottlenecks: ``classic`` alone has 15.8 times fewer binary weights
-    in ResNetE18 and more than none in BinaryDenseNet28.
+    features, 3x3, 1x1 back (He et al. 2016, arXiv 1512.03385); each 3x3 of a dense network has a 1x1 to 4 growth
+    rates before it (Huang et al. 2017, arXiv 1608.06993). ``classic_macs`` and ``classic_size`` are matched: features
+    (``by=width``) or blocks (``by=blocks``) are multiplied until combined MACs, or stored bits, equal the
+    unbottlenecked network's within 2 %. Only matched contrasts say something about bottlenecks: ``classic``
+    alone has 15.8 times fewer binary weights in ResNetE18 and more than none in BinaryDenseNet28.
     """
 
     name: Literal["none", "classic", "classic_macs", "classic_size"]

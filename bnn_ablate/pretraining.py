@@ -68,8 +68,8 @@ def pretrained_state(settings: Settings, digest: str | None) -> tuple[str, dict[
         name = f"the checkpoint of run {run_id}"
         if not path.exists():
             raise SettingsError(
-                f"run {run_id}, the float network of pretrain={settings.design.pretrain.name}, is done but {path} is gone: "
-                f"delete {path.parent} to train it again"
+                f"run {run_id}, the float network of pretrain={settings.design.pretrain.name}, is done but {path} is "
+                f"gone: delete {path.parent} to train it again"
             )
     return name, network_state(path, name, digest)
 

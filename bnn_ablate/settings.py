@@ -224,8 +224,8 @@ def _check_dense(model: BinaryDenseNetSizes, design: Design) -> None:
         )
     if design.growth.match in ("size", "macs") and design.bottleneck.by is not None:
         raise ValueError(
-            f"growth.match={design.growth.match} cannot be combined with bottleneck={design.bottleneck.name}: only one of "
-            "them can decide the sizes"
+            f"growth.match={design.growth.match} cannot be combined with bottleneck={design.bottleneck.name}: only one "
+            "of them can decide the sizes"
         )
     with_growth(model, design.growth)
 
@@ -273,8 +273,8 @@ def with_growth(model: BinaryDenseNetSizes, growth: Growth) -> BinaryDenseNetSiz
         if growth.match == "published" and any(n != int(n) for n in exact):
             raise ValueError(
                 f"growth={growth.name} with growth.match=published needs model.layers_per_stage={list(layers)} times "
-                f"model.growth={model.growth} to be a multiple of {growth.rate} in each stage: choose growth.match=size, "
-                "macs or none, or other layers"
+                f"model.growth={model.growth} to be multiples of {growth.rate} in each stage: choose "
+                "growth.match=size, macs or none, or other layers"
             )
         layers = tuple(max(1, round(n)) for n in exact)
     return replace(model, growth=growth.rate, layers_per_stage=layers)
@@ -313,8 +313,8 @@ def check_milestones(recipe: Recipe, name: str) -> None:
     schedule = recipe.schedule
     if isinstance(schedule, StepSchedule) and any(epoch >= recipe.epochs for epoch in schedule.milestones):
         raise ValueError(
-            f"{name}.schedule.milestones={list(schedule.milestones)} reach past {name}.epochs={recipe.epochs}: give both, "
-            f"as in {name}.epochs=20 {name}.schedule.milestones=[10,15]"
+            f"{name}.schedule.milestones={list(schedule.milestones)} reach past {name}.epochs={recipe.epochs}: give "
+            f"both, as in {name}.epochs=20 {name}.schedule.milestones=[10,15]"
         )
 
 

@@ -71,7 +71,9 @@ def default_name(overrides: list[str]) -> str:
 
 def _is_swept(override: str) -> bool:
     value = override.split("=", 1)[-1]
-    return value.startswith(("choice(", "range(", "glob(")) or ("," in value and not value.startswith(("[", "{")))
+    if value.startswith(("[", "{")):  # one list or mapping is one value
+        return re.search(r"[\]}]\s*,", value) is not None
+    return value.startswith(("choice(", "range(", "glob(")) or "," in value
 
 
 def study_path(studies: Path, name: str) -> Path:

@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from bnn_ablate.__main__ import CONF
+from bnn_ablate.composing import network_settings
 from bnn_ablate.cost import Cost, count_cost
-from bnn_ablate.job import settings_of
 from bnn_ablate.layers import BinaryConv2d, QuantizedConv2d
 from bnn_ablate.models import Fitted, build_network, fit_sizes
 from bnn_ablate.settings import Settings, SettingsError
@@ -122,21 +118,6 @@ def totals(cost: Cost) -> str:
     )
 
 
-def settings_for(overrides: Sequence[str]) -> Settings:
-    """Settings composed as for a run; a folder of images need not be named. Raises SettingsError."""
-    asked = list(overrides)
-    if "data=image_folder" in asked and not any(text.startswith("recipe") for text in asked):
-        asked.append("recipe=imagenet_2018")  # nothing is trained, but the default recipe is not one for folders
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = compose("config", asked)
-    except HydraException as error:
-        raise SettingsError(str(error).splitlines()[0]) from None
-    if OmegaConf.is_missing(config.data, "root"):
-        config.data.root = None
-    return settings_of(config)
-
-
 def network_of(settings: Settings) -> tuple[nn.Module, tuple[int, int, int], Fitted]:
     """The network of a run, untrained, the shape (C, H, W) of its images, and its sizes. Raises SettingsError."""
     data = settings.data
@@ -155,7 +136,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{__doc__}\n    python -m bnn_ablate.summary model=binary_densenet28 data=image_folder")
         return 0
     try:
-        network, image_shape, fitted = network_of(settings_for(arguments))
+        network, image_shape, fitted = network_of(network_settings(arguments))
     except SettingsError as error:
         print(f"error: {error}")
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,10 @@ def composed(*overrides: str) -> DictConfig:
 
 @pytest.fixture(scope="session")
 def make_settings() -> Callable[..., Settings]:
-    """Checked settings of a command line."""
+    """Checked settings of a command line, remembered: Hydra takes a fifth of a second, and many tests ask the same."""
     from bnn_ablate.job import settings_of
 
-    return lambda *overrides: settings_of(composed(*overrides))
+    return cache(lambda *overrides: settings_of(composed(*overrides)))
 
 
 @pytest.fixture(scope="session")

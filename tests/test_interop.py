@@ -46,9 +46,9 @@ def tiny_dense(*, kernel: int = 3) -> Net:
 @pytest.fixture(autouse=True, scope="module")
 def _composed_once() -> Iterator[None]:
     """Hydra takes half a second to compose what these tests ask for again and again."""
-    remembered = cache(conventions._composed)
+    remembered = cache(conventions.composed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conventions, "_composed", lambda fixed, asked: remembered(tuple(fixed), tuple(asked)))
+        patch.setattr(conventions, "composed", lambda overrides: remembered(tuple(overrides)))
         yield
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bnn_ablate.composing import network_settings
 from bnn_ablate.cost import count_cost
-from bnn_ablate.summary import layers_of, main, network_of, settings_for
+from bnn_ablate.summary import layers_of, main, network_of
 
 NETWORKS = [
     ["model.width=0.25"],
@@ -18,7 +19,7 @@ NETWORKS = [
 
 @pytest.mark.parametrize("overrides", NETWORKS, ids=" ".join)
 def test_the_rows_add_up_to_the_cost_of_the_network(overrides):
-    network, shape, _ = network_of(settings_for(overrides))
+    network, shape, _ = network_of(network_settings(overrides))
     rows, cost = layers_of(network, shape), count_cost(network, shape)
     assert sum(row.params for row in rows) == cost.params
     assert sum(row.bits for row in rows) == cost.size_bits
@@ -50,7 +51,7 @@ def test_what_was_chosen_to_match_is_said_first(capsys):
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
-        (["scaling=often"], "error: Could not find 'scaling/often'"),
+        (["scaling=often"], "error: scaling=often: In 'config': Could not find 'scaling/often'"),
         (["scaling=xnor", "output=popcount"], "error: output=popcount cannot be combined with scaling=xnor"),
         (["model.width=0.5", "stem=grouped", "model.stem_features=20"], "error: stem=grouped splits half of its 10"),
     ],

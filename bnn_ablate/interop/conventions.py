@@ -6,11 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-
-from bnn_ablate.__main__ import CONF
+from bnn_ablate.composing import composed
 from bnn_ablate.design import AXES
 from bnn_ablate.identity import spelt
 from bnn_ablate.job import settings_of
@@ -82,7 +78,7 @@ def network_settings(
     for override in overrides:
         _refuse_other_settings(override, model)
     fixed = {"model.name": model, "stem.name": stem, **MODELS[model], **PADDING[kind], **COMMON}
-    config = _composed([_spelling(path, value) for path, value in fixed.items()], overrides)
+    config = composed([*(_spelling(path, value) for path, value in fixed.items()), *overrides])
     for path, value in fixed.items():
         axis, _, field = path.partition(".")
         asked = config[axis].get(field)
@@ -109,16 +105,3 @@ def _spelling(path: str, value: Any) -> str:
     """An option as on the command line: stem=cifar, padding.side=same."""
     text = value if isinstance(value, str) else json.dumps(value)
     return f"{path.removesuffix('.name')}={text}"
-
-
-def _composed(fixed: Sequence[str], asked: Sequence[str]) -> DictConfig:
-    """The configuration of these overrides. Raises SettingsError with one sentence about what was asked."""
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", [*fixed, *asked])
-    except HydraException as error:
-        # Its own lines: what is wrong, the options there are, and places and addresses that help nobody here.
-        lines = str(error).partition("Config search path")[0].partition("See https")[0].split("\n")
-        text = " ".join(line.strip() for line in lines if line.strip())
-        named = any(override in text for override in asked)
-        raise SettingsError(text if named else f"{' '.join(asked)}: {text}") from None
