@@ -50,13 +50,19 @@ def make_settings() -> Callable[..., Settings]:
 
 
 @pytest.fixture(scope="session")
-def forked() -> Callable[..., int]:
-    """Run a function in a process of its own; returns its exit code (-9: killed). torch is loaded once for all."""
+def forkserver() -> Any:
+    """Makes processes that have torch loaded; whoever starts the first one decides for all, so there is one fixture."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bnn_ablate.run", "interruptions"])
+    return context
+
+
+@pytest.fixture(scope="session")
+def forked(forkserver: Any) -> Callable[..., int]:
+    """Run a function in a process of its own; returns its exit code (-9: killed)."""
 
     def call(function: Callable[..., Any], *arguments: Any) -> int:
-        process = context.Process(target=function, args=arguments)
+        process = forkserver.Process(target=function, args=arguments)
         process.start()
         process.join()
         assert process.exitcode is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -106,13 +105,12 @@ def test_a_float_recipe_that_is_the_runs_own_says_nothing_new(make_settings):
     assert float_settings(other).recipe == replace(plain.recipe, epochs=20)
 
 
-def test_two_cells_started_together_train_their_float_network_once(make_settings, tmp_path):
+def test_two_cells_started_together_train_their_float_network_once(make_settings, forkserver, tmp_path):
     cells = [
         make_settings(*TINY, "pretrain=relu", grad, f"runs={tmp_path}") for grad in ("grad=ste", "grad=approxsign")
     ]
-    context = multiprocessing.get_context("forkserver")
     count = tmp_path / "trainings"
-    together = [context.Process(target=train_and_count_trainings, args=(cell, str(count))) for cell in cells]
+    together = [forkserver.Process(target=train_and_count_trainings, args=(cell, str(count))) for cell in cells]
     for process in together:
         process.start()
     for process in together:
