@@ -223,8 +223,9 @@ class Bottleneck:
     features, 3x3, 1x1 back (He et al. 2016, arXiv 1512.03385); each 3x3 of a dense network has a 1x1 to 4 growth
     rates before it (Huang et al. 2017, arXiv 1608.06993). ``classic_macs`` and ``classic_size`` are matched: features
     (``by=width``) or blocks (``by=blocks``) are multiplied until combined MACs, or stored bits, equal the
-    unbottlenecked network's within 2 %. Only matched contrasts say something about bottlenecks: ``classic``
-    alone has 15.8 times fewer binary weights in ResNetE18 and more than none in BinaryDenseNet28.
+    unbottlenecked network's within 2 %; where a common factor is too coarse, single stages are moved. Only matched
+    contrasts say something about bottlenecks: ``classic`` alone has 15.8 times fewer binary weights in ResNetE18 and
+    more than ``none`` in BinaryDenseNet28.
     """
 
     name: Literal["none", "classic", "classic_macs", "classic_size"]
@@ -244,7 +245,8 @@ class Growth:
 
     ``match`` says what the model keeps then: ``none``, its layers; ``published``, layers times rate, as the networks of
     the paper's table do (16 layers of 64, 8 of 128, 4 of 256: equal in ImageNet MiB only); ``size`` and ``macs``, those
-    layers and a rate moved from the nominal one until stored bits, or combined MACs, are within 2 % of the model's own.
+    layers and a rate moved from the nominal one until stored bits, or combined MACs, are within 2 % of the model's own
+    (and, where transitions round in too coarse steps, the features that the network begins with).
     """
 
     name: Literal["default", "k64", "k128", "k256"]
