@@ -43,7 +43,7 @@ def make_config(**changes: Any) -> dict[str, Any]:
         "recipe": {"name": "quick", "epochs": 10, "batch_size": 64, "optimizer": {"name": "adam", "lr": 0.01}},
     }
     for key, value in changes.items():
-        config[key] = {**config[key], **(value if isinstance(value, dict) else {"name": value})}
+        config[key] = {**config.get(key, {}), **(value if isinstance(value, dict) else {"name": value})}
     return config
 
 

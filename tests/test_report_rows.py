@@ -105,3 +105,28 @@ def test_seeds_that_agree_are_no_proof_of_no_spread(tmp_path: Path) -> None:
     text = runs_table(tmp_path, ids)
     assert "80.00    0.00  2 of 2" in text
     assert "which does not show that there is no spread" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "noted"), [("none", False), ("classic", True), ("classic_size", False), ("classic_macs", False)]
+)
+def test_a_bottleneck_that_is_not_matched_is_called_so(option: str, noted: bool, tmp_path: Path) -> None:
+    record = put_done(tmp_path, make_record(bottleneck=option))
+    assert ("bottleneck=classic has another size" in runs_table(tmp_path, [record.run_id])) == noted
+
+
+def test_training_that_came_before_a_fine_tuned_network_is_said_to_be_left_out(tmp_path: Path) -> None:
+    scratch = put_done(tmp_path, make_record())
+    assert "Times leave out" not in runs_table(tmp_path, [scratch.run_id])
+    tuned = put_done(tmp_path, replace(make_record(pretrain="relu"), pretrained_by=scratch.run_id))
+    assert "Times leave out the float networks" in runs_table(tmp_path, [tuned.run_id])
+
+
+def test_records_of_before_an_axis_stand_beside_newer_ones_with_the_value_that_they_had(tmp_path: Path) -> None:
+    older = make_record(padding="minus_one")
+    pretrain = {"name": "relu", "from": None, "recipe": None}
+    newer = make_record(padding={"name": "minus_one", "side": "same"}, pretrain=pretrain)
+    assert "pretrain" not in older.config
+    assert "side" not in older.config["padding"]
+    rows = other_runs(tmp_path, older, newer)
+    assert [(row["pretrain"], row["padding.side"]) for row in rows] == [("none", "symmetric"), ("relu", "same")]

@@ -26,6 +26,8 @@ def notes(cells: Sequence[Cell], labels: Labels) -> list[str]:
         *_lost_runs(cells),
         *_smoke_test(cells),
         *_cancelled_scaling(cells),
+        *_not_counted(cells),
+        *_not_matched(cells),
     ]
     if labels.alike:
         found.append(
@@ -90,4 +92,23 @@ def _cancelled_scaling(cells: Sequence[Cell]) -> list[str]:
                 f"scaling=channel in {where} is an identity check, not a treatment: the BatchNorm that follows cancels "
                 "alpha, forward and in the gradient of the weights, up to eps and rounding. A difference is chance."
             ]
+    return []
+
+
+def _not_counted(cells: Sequence[Cell]) -> list[str]:
+    """What came before a fine-tuned network is in none of its numbers."""
+    if any(record.pretrained_by is not None for cell in cells for record in cell.records):
+        return [
+            "Times leave out the float networks that pretrain trained first, and so do the epochs: pretrain=none "
+            "answers at equal fine-tuning, and once more, trained as long as both together, at equal training."
+        ]
+    return []
+
+
+def _not_matched(cells: Sequence[Cell]) -> list[str]:
+    if any({**cell_leaves(cell), **cell.overrides}.get("bottleneck") == "classic" for cell in cells):
+        return [
+            "bottleneck=classic has another size and other MACs than bottleneck=none: only classic_size and "
+            "classic_macs are matched."
+        ]
     return []

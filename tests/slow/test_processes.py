@@ -34,3 +34,13 @@ def test_two_processes_give_the_curve_of_one_and_count_the_test_set_once(tmp_pat
     assert shared[-1].test_loss == pytest.approx(alone[-1].test_loss, rel=0.05)
     with open(two.metrics) as file:
         assert [row["epoch"] for row in csv.DictReader(file)] == ["0", "1", "2"]
+
+
+def test_two_processes_train_the_float_network_and_the_one_that_starts_from_it(tmp_path):
+    command = [sys.executable, "-m", "bnn_ablate", *TINY, f"runs={tmp_path}", "trainer=ddp"]
+    subprocess.run([*command, "pretrain=clip", "scaling=learned", "grad=ede"], check=True, capture_output=True)
+    records = [folder.record() for folder in Store(tmp_path).runs()]
+    first, second = sorted(records, key=lambda record: record.pretrained_by is not None)
+    assert second.pretrained_by == first.run_id
+    assert first.config["activations"]["function"] == "clip"
+    assert [record.provenance.devices for record in records] == [2, 2]
