@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnn_ablate.float_layers import SameConv2d
@@ -78,18 +77,24 @@ def count_cost(network: nn.Module, image_shape: tuple[int, int, int]) -> Cost:
 
 def _one_channel(layer: QuantizedConv2d | nn.Conv2d, macs: dict[bool, int], images: Tensor) -> Tensor:
     """One channel of the height and width that a convolution's output has; its MACs are counted."""
-    kernel = images.new_zeros(1, 1, *layer.weight.shape[2:])
-    if isinstance(layer, QuantizedConv2d | SameConv2d):
-        height, width = images.shape[2:]
-        borders = layer.borders(height, width)
+    height, width = images.shape[2:]
+    if isinstance(layer, QuantizedConv2d):
+        left, right, top, bottom = layer.borders(height, width)
+        stride, dilation = (layer.stride, layer.stride), layer.dilation
     else:
-        assert not isinstance(layer.padding, str)  # none of ours is "same" in torch's sense
-        borders = (layer.padding[1], layer.padding[1], layer.padding[0], layer.padding[0])
-    padded = F.pad(images[:, :1], borders)
-    out = F.conv2d(padded, kernel, stride=layer.stride, dilation=layer.dilation)
+        stride, dilation = (layer.stride[0], layer.stride[1]), layer.dilation[0]
+        if isinstance(layer, SameConv2d):
+            left, right, top, bottom = layer.borders(height, width)
+        else:
+            assert not isinstance(layer.padding, str)  # none of ours is "same" in torch's sense
+            top = bottom = layer.padding[0]
+            left = right = layer.padding[1]
+    reach = [dilation * (side - 1) for side in layer.weight.shape[2:]]
+    rows = (height + top + bottom - reach[0] - 1) // stride[0] + 1
+    columns = (width + left + right - reach[1] - 1) // stride[1] + 1
     # Each output value takes one MAC for each weight of its filter.
-    macs[isinstance(layer, BinaryConv2d)] += layer.weight.numel() * out[0, 0].numel()
-    return out
+    macs[isinstance(layer, BinaryConv2d)] += layer.weight.numel() * rows * columns
+    return images.new_zeros(1, 1, rows, columns)
 
 
 def _unchanged(images: Tensor) -> Tensor:

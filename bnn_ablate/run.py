@@ -84,7 +84,8 @@ def run(settings: Settings, ids: Ids, label: str) -> Record:
         if done is not None:
             return done
         with reported(folder, settings, ids) as report:
-            train_float_network(settings)
+            if not folder.checkpoint.exists():  # once begun, a training holds all it took over
+                train_float_network(settings)
             tracker = None
             if settings.tracking.name == "wandb":
                 name = label if label else folder.path.name
