@@ -118,8 +118,8 @@ def test_matched_networks_are_within_two_percent_of_what_they_are_matched_to(uni
 
 @pytest.mark.parametrize(
     "options",
-    [{"weights": "float", "activations": "float"}, {"scaling": "learned"}, {"scaling": "xnor"}],
-    ids=["float twin", "learned", "xnor"],
+    [{"weights": "float", "activations": "float"}, {"scaling": "learned"}, {"scaling": "xnor"}, {"init": "glorot"}],
+    ids=["float twin", "learned", "xnor", "glorot"],
 )
 def test_scaling_and_precision_do_not_move_matched_sizes(options: dict[str, str]):
     """Otherwise a float network could not hand its weights on, and scaling would change the shape too."""

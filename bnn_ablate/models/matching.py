@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from bnn_ablate.cost import Cost, count_cost
-from bnn_ablate.design import Activations, Bottleneck, Design, Growth, Scaling, Weights
+from bnn_ablate.design import Activations, Bottleneck, Design, Growth, Init, Scaling, Weights
 from bnn_ablate.models.binary_densenet import BinaryDenseNet
 from bnn_ablate.models.resnet_e import ResNetE
 from bnn_ablate.settings import BinaryDenseNetSizes, ResNetESizes, scaled, with_growth
@@ -56,6 +56,7 @@ class Shape:
             weights=Weights(name="sign"),
             activations=Activations(name="sign", function=None),
             scaling=Scaling(name="none", gradient=False),
+            init=Init(name="he_fan_in"),  # glorot draws again and again until values fit: for ever, where none is drawn
         )
         with _Unfilled():
             if isinstance(model, ResNetESizes):
@@ -68,7 +69,7 @@ class Shape:
 class _Unfilled(TorchFunctionMode):
     """New weights are left as the memory they got: drawing them takes most of the time in which a network is made."""
 
-    FILLING = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.kaiming_uniform_)
+    FILLING = (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.kaiming_uniform_)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
