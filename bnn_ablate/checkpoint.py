@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 import signal
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from bnn_ablate.atomic import write_atomically
+from bnn_ablate.safe_load import UnreadableError, load_safely
 from bnn_ablate.store import CheckpointError
 
 
@@ -37,10 +37,11 @@ class AtomicCheckpointIO(CheckpointIO):
     def load_checkpoint(
         self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
-        content = io.BytesIO(Path(path).read_bytes())
         try:
-            return torch.load(content, map_location="cpu", weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            return load_safely(Path(path).read_bytes())
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+        except UnreadableError as error:
             # never written so by us: a disk's fault, or another program's file
             raise CheckpointError(f"{path} is damaged: delete it to train the run from its start") from error
 

@@ -13,17 +13,20 @@ from bnn_ablate.job import settings_of
 from bnn_ablate.settings import Settings, SettingsError
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
-    """What this command line composes. Raises SettingsError with one sentence and the valid options."""
+def composed(fixed: Sequence[str], asked: Sequence[str]) -> DictConfig:
+    """What these overrides compose, the program's own and then those that a person asked for.
+
+    Raises SettingsError with one sentence about what was asked, and the valid options.
+    """
     try:
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", list(overrides))
-    except HydraException as error:
+            return compose("config", [*fixed, *asked])
+    except (HydraException, ValueError) as error:
         # Its own lines: what is wrong, the options there are, and places and addresses that help nobody here.
         lines = str(error).partition("Config search path")[0].partition("See https")[0].split("\n")
         text = " ".join(line.strip() for line in lines if line.strip())
-        named = any(override in text for override in overrides)
-        raise SettingsError(text if named else f"{' '.join(overrides)}: {text}") from None
+        named = any(override in text for override in asked)
+        raise SettingsError(text if named else f"{' '.join(asked)}: {text}") from None
 
 
 def network_settings(overrides: Sequence[str]) -> Settings:
@@ -31,10 +34,9 @@ def network_settings(overrides: Sequence[str]) -> Settings:
 
     Raises SettingsError.
     """
-    asked = list(overrides)
-    if "data=image_folder" in asked and not any(text.startswith("recipe") for text in asked):
-        asked.append("recipe=imagenet_2018")  # nothing is trained, but the default recipe is not one for folders
-    config = composed(asked)
+    folder = "data=image_folder" in overrides
+    # nothing is trained, but the default recipe is not one for folders
+    config = composed(["recipe=imagenet_2018"] if folder else [], overrides)
     if OmegaConf.is_missing(config.data, "root"):
         config.data.root = None
     return settings_of(config)

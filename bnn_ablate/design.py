@@ -191,10 +191,11 @@ class Downsample:
     ``precision``: ``fp`` (the paper's advice) or ``binary``. The others are dense networks' only: ``relu`` before the
     convolution; ``layout`` of the transition, ``max_pool_conv`` (BN, MaxPool, [ReLU,] conv) or ``conv_avg_pool`` (BN,
     [ReLU,] conv, AvgPool, the 2018 networks); ``reduction``, one rate a transition in place of ``model.reduction``.
-    ``fp_high_reduction`` and ``binary_low_reduction`` are the two rows of the paper's table, which change all of them.
+    ``binary_2018`` is binary in that layout; ``fp_high_reduction`` and ``binary_low_reduction``
+    are the two rows of the paper's table, which change all of them.
     """
 
-    name: Literal["fp", "binary", "fp_high_reduction", "binary_low_reduction"] = not_hashed(
+    name: Literal["fp", "binary", "binary_2018", "fp_high_reduction", "binary_low_reduction"] = not_hashed(
         "the factors say what it is"
     )
     precision: Literal["fp", "binary"] = hashed_as("name")

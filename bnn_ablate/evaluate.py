@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from torch import nn
+from yaml import YAMLError
 
 from bnn_ablate.composing import composed
 from bnn_ablate.console import say
@@ -27,6 +28,9 @@ from bnn_ablate.provenance import pin_arithmetic
 from bnn_ablate.run import load_trained
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import Store
+
+#: What decides the images, their preparation, and how many are looked at at a time.
+EVALUATION = ("data", "recipe", "trainer.threads", "trainer.workers")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     }
     others = [text for text in arguments if not text.startswith(("run=", "checkpoint="))]
     try:
-        if len(given) != 1:
+        if len(given) != 1 or len(others) != len(arguments) - 1:
             raise SettingsError("give one of run=ID and checkpoint=FILE")
         return _run(given["run"], others) if "run" in given else _checkpoint(Path(given["checkpoint"]), others)
     except PLAIN_ERRORS as error:
@@ -60,12 +64,16 @@ def _run(run_id: str, others: Sequence[str]) -> int:
             )
     folder = Store(Path(runs[-1] if runs else "runs")).run(run_id)
     status = folder.status()
-    if status is None or status.state not in ("trained", "done"):
-        state = "is not there" if status is None else f"is {status.state}"
+    config_file = folder.path / "config.yaml"
+    if status is None or not config_file.exists() or status.state not in ("trained", "done"):
+        state = "is not there" if status is None or not config_file.exists() else f"is {status.state}"
         raise SettingsError(f"run={run_id} {state} in {folder.path.parent}: only a trained run can be evaluated")
-    saved: Any = OmegaConf.to_container(OmegaConf.load(folder.path / "config.yaml"))
+    saved: Any = OmegaConf.to_container(OmegaConf.load(config_file))
     config = OmegaConf.create(completed(saved))
-    config.merge_with(OmegaConf.from_dotlist(places))
+    try:
+        config.merge_with(OmegaConf.from_dotlist(places))
+    except YAMLError:
+        raise SettingsError(f"{' '.join(places)} cannot be read: give values such as data.root=FOLDER") from None
     settings = settings_of(config)
     result = answers(load_trained(settings, folder).network, settings)
     say(line(f"run {run_id}", result))
@@ -77,8 +85,11 @@ def _run(run_id: str, others: Sequence[str]) -> int:
 
 
 def _checkpoint(path: Path, others: Sequence[str]) -> int:
+    for text in others:
+        if not text.startswith(EVALUATION):
+            raise SettingsError(f"{text} does not apply to checkpoint={path}: only {', '.join(EVALUATION)} are read")
     network, facts = load_network(path)
-    settings = settings_of(composed(others))
+    settings = settings_of(composed((), others))
     data = settings.data
     for name, ours, theirs in (
         ("channels", len(data.mean), facts.in_channels),

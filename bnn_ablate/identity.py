@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from bnn_ablate.data.identity import data_checksum
-from bnn_ablate.settings import Settings, SettingsError
+from bnn_ablate.settings import BinaryDenseNetSizes, Settings, SettingsError, with_growth
 
 #: Raised by hand when a change of the code alters results; the golden run in tests/test_training.py says when.
 RESULTS_VERSION = 1
@@ -34,9 +34,12 @@ class Ids:
     checkpoint: str | None
 
 
-def ids_of(settings: Settings) -> Ids:
-    """``run_id``: 12 hex digits of the SHA-256 over :func:`identity`; ``cell_id``: likewise without the seed."""
-    payload = identity(settings)
+def ids_of(settings: Settings, *, checksum: str | None = None) -> Ids:
+    """``run_id``: 12 hex digits of the SHA-256 over :func:`identity`; ``cell_id``: likewise without the seed.
+
+    ``checksum`` is the images', where it was found before.
+    """
+    payload = identity(settings, checksum=checksum)
     name = _digest(payload)
     del payload["seed"]
     return Ids(
@@ -47,14 +50,14 @@ def ids_of(settings: Settings) -> Ids:
     )
 
 
-def identity(settings: Settings) -> dict[str, Any]:
+def identity(settings: Settings, *, checksum: str | None = None) -> dict[str, Any]:
     """What decides the result, as plain values: design, model, data with the images' checksum, recipe and seed.
 
     Where a value cannot matter because another one switches it off, it is left out. Raises SettingsError where a given
     checkpoint cannot be read.
     """
     payload = hashed_fields(settings)
-    payload["data"]["checksum"] = data_checksum(settings.data)
+    payload["data"]["checksum"] = data_checksum(settings.data) if checksum is None else checksum
     payload["results_version"] = RESULTS_VERSION
     _settle_design(payload, settings)
     if settings.data.holdout == 0:
@@ -71,10 +74,15 @@ def _settle_design(payload: dict[str, Any], settings: Settings) -> None:
         del payload["design"]["grad"]  # nothing is binarised
     elif design.activations.name == "float" and design.latent.name == "free":
         del payload["design"]["grad"]["clip"]  # which acts on signs of activations and on clamped weights
+    if isinstance(settings.model, BinaryDenseNetSizes) and design.growth.match in ("none", "published"):
+        payload["model"] = hashed_fields(with_growth(settings.model, design.growth))
+        payload["design"].pop("growth", None)
     if design.downsample.reduction is not None:
         payload["model"]["reduction"] = payload["design"]["downsample"].pop("reduction")
     if design.pretrain.from_file is not None:
         payload["design"]["pretrain"]["checkpoint"] = file_digest(Path(design.pretrain.from_file))
+        payload["design"]["pretrain"]["name"] = "file"  # a label: the bytes say what it is
+        del payload["design"]["init"]  # all initial weights are replaced
     if design.pretrain.recipe == settings.recipe:
         payload["design"]["pretrain"]["recipe"] = None  # which says the same
 

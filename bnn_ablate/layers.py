@@ -219,15 +219,18 @@ def clamp_latent_(network: nn.Module, design: Design) -> None:
 
 @torch.no_grad()
 def frozen_share(network: nn.Module) -> float:
-    """Share of latent weights with abs(w) >= 1, to which grad=approxsign_both gives no gradient (2 - 2 abs(w) <= 0).
+    """Share of latent weights to which the design gives no gradient: where :func:`weight_slope` is 0.
 
-    Raises ValueError if the network has no binary convolution.
+    abs(w) >= 1 under grad=approxsign_both (2 - 2 abs(w) <= 0), abs(w) > 1 under weights=magnitude_aware. Raises ValueError if the network has no binary convolution.
     """
-    weights = [layer.weight for layer in _with_latent_weights(network)]
-    if not weights:
+    layers = _with_latent_weights(network)
+    if not layers:
         raise ValueError("the network has no binary convolution")
-    frozen = torch.stack([(weight.abs() >= 1).sum() for weight in weights]).sum()
-    return frozen.item() / sum(weight.numel() for weight in weights)
+    slopes = [
+        weight_slope(layer.design.grad, layer.design.weights, layer.progress).at(layer.weight) for layer in layers
+    ]
+    frozen = torch.stack([(slope == 0).sum() for slope in slopes]).sum()
+    return frozen.item() / sum(slope.numel() for slope in slopes)
 
 
 def _with_latent_weights(network: nn.Module) -> list[QuantizedConv2d]:

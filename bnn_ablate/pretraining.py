@@ -6,14 +6,12 @@ Source: Bethge et al. 2019 (arXiv 1906.08637), ablation of training from scratch
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnn_ablate.design import Activations, Grad, Latent, Output, Pretrain, Scaling, Weights
-from bnn_ablate.identity import ids_of
+from bnn_ablate.identity import Ids, ids_of
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import Store
 
@@ -50,10 +48,10 @@ def float_settings(settings: Settings) -> Settings | None:
     )
 
 
-def pretrained_state(settings: Settings, digest: str | None) -> tuple[str, dict[str, Tensor]]:
+def pretrained_state(settings: Settings, ids: Ids) -> tuple[str, dict[str, Tensor]]:
     """The network's state to start from, and what to call it in a sentence.
 
-    ``digest`` is the SHA-256 that a given file had when the run's id was made. Raises SettingsError where there is no
+    ``ids`` are the run's own, with the SHA-256 that a given file had when they were made. Raises SettingsError where there is no
     such checkpoint any more, or it holds no network.
     """
     first = float_settings(settings)
@@ -63,7 +61,7 @@ def pretrained_state(settings: Settings, digest: str | None) -> tuple[str, dict[
             f"pretrain.from={settings.design.pretrain.from_file}",
         )
     else:
-        run_id = ids_of(first).run_id
+        run_id = ids_of(first, checksum=ids.checksum).run_id
         path = Store(Path(settings.runs)).run(run_id).checkpoint
         name = f"the checkpoint of run {run_id}"
         if not path.exists():
@@ -71,12 +69,14 @@ def pretrained_state(settings: Settings, digest: str | None) -> tuple[str, dict[
                 f"run {run_id}, the float network of pretrain={settings.design.pretrain.name}, is done but {path} is "
                 f"gone: delete {path.parent} to train it again"
             )
-    return name, network_state(path, name, digest)
+    return name, network_state(path, name, ids.checkpoint)
 
 
 def network_state(path: Path, name: str, digest: str | None) -> dict[str, Tensor]:
     """The tensors of the network in a checkpoint of ours, without their prefix. ``name`` stands in the sentences."""
     import torch
+
+    from bnn_ablate.safe_load import UnreadableError, load_safely
 
     try:
         content = path.read_bytes()
@@ -85,14 +85,14 @@ def network_state(path: Path, name: str, digest: str | None) -> dict[str, Tensor
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise SettingsError(f"{name} changed after the run's id was made of it: repeat the command")
     try:
-        checkpoint: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        state = checkpoint["state_dict"]
+        state: Any = load_safely(content)["state_dict"]
         found = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, pickle.UnpicklingError):
+    except (UnreadableError, LookupError, TypeError, AttributeError):
         raise SettingsError(
             f"{name} is no checkpoint of a network: give a run's last.ckpt or what bnn_ablate.interop wrote"
         ) from None
-    if not found or not all(isinstance(value, torch.Tensor) for value in found.values()):
+    ordinary = (isinstance(value, torch.Tensor) and value.layout == torch.strided for value in found.values())
+    if not found or not all(ordinary):
         raise SettingsError(f"{name} holds no network: give a run's last.ckpt or what bnn_ablate.interop wrote")
     return found
 

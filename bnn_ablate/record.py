@@ -37,7 +37,7 @@ class Epoch:
     test_top1: Share
     test_top5: Share
     holdout_top1: Share | None
-    #: Share of latent weights with abs(w) >= 1, which get no gradient; null where no window on weights freezes them.
+    #: Share of latent weights whose gradient is 0; null where no window on weights freezes them.
     frozen_weights: Share | None
     seconds: Annotated[float, Field(ge=0)]
 

@@ -68,12 +68,12 @@ class Trained:
     peak_memory_bytes: int | None
 
 
-def run(settings: Settings, ids: Ids, label: str) -> Record:
+def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None) -> Record:
     """Train, evaluate and record one run, or return the record it already has.
 
     With pretrain=relu and the like the float network's run comes first. ``ids`` are the run's own
-    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B. Raises StoppedError (a
-    checkpoint was written), DivergedError, RunBusyError, SettingsError, DataError, and whatever else went wrong; the
+    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B; ``announce`` is said once it is sure that this process
+    trains it. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError, SettingsError, DataError, and whatever else went wrong; the
     run's status.json says the same, with the traceback.
     """
     check_online(settings)
@@ -83,9 +83,11 @@ def run(settings: Settings, ids: Ids, label: str) -> Record:
         done = folder.record()  # another process may have finished it since the caller looked
         if done is not None:
             return done
+        if announce is not None:
+            say(announce)
         with reported(folder, settings, ids) as report:
             if not folder.checkpoint.exists():  # once begun, a training holds all it took over
-                train_float_network(settings)
+                train_float_network(settings, ids)
             tracker = None
             if settings.tracking.name == "wandb":
                 name = label if label else folder.path.name
@@ -164,7 +166,7 @@ def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Report
         raise
 
 
-def train_float_network(settings: Settings) -> None:
+def train_float_network(settings: Settings, cell: Ids) -> None:
     """Train the float network that the run starts from, unless it is done; where another process is at it, wait.
 
     Raises PretrainingError where it cannot be had, and StoppedError and the like as :func:`run` does.
@@ -172,7 +174,7 @@ def train_float_network(settings: Settings) -> None:
     first = float_settings(settings)
     if first is None:
         return
-    ids = ids_of(first)
+    ids = ids_of(first, checksum=cell.checksum)
     folder = Store(Path(settings.runs)).run(ids.run_id)
     what = f"the float network of pretrain={settings.design.pretrain.name}"
     waiting = False
@@ -183,9 +185,7 @@ def train_float_network(settings: Settings) -> None:
                 f"{what}, run {ids.run_id}, diverged: {status.error}; delete {folder.path} to train it again"
             )
         try:
-            if not waiting:
-                say(f"run {ids.run_id} starts  ({what})")
-            run(first, ids, what)
+            run(first, ids, what, announce=f"run {ids.run_id} starts  ({what})")
         except RunBusyError as busy:
             if not waiting:
                 say(f"{what}: {busy}")
@@ -206,7 +206,7 @@ def train(
         say(f"run {ids.run_id}: {fitted.said}")
     network = new_network(settings)
     if settings.design.pretrain.name != "none" and not folder.checkpoint.exists():
-        name, state = pretrained_state(settings, ids.checkpoint)
+        name, state = pretrained_state(settings, ids)
         take_over(network, state, name)
     parallel = trainer_settings.devices > 1
     if parallel:
@@ -336,7 +336,7 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
             macs_binary=cost.macs_binary,
         ),
         built=None if built == settings.model else json.loads(json.dumps(asdict(built))),
-        pretrained_by=None if first_run is None else ids_of(first_run).run_id,
+        pretrained_by=None if first_run is None else ids_of(first_run, checksum=ids.checksum).run_id,
         weight_digest=weight_digest(trained.network),
         steps=trained.steps,
         curve=trained.curve,

@@ -179,9 +179,16 @@ class Settings:
             raise ValueError(f"study={self.study} becomes the name of a file: use letters, digits, - and _")
         check_model(self.model, self.design)
         check_data(self.data, self.recipe)
-        if self.design.first.name == "binary" and not (self.recipe.normalize or self.model.input_norm):
+        first_recipe = self.design.pretrain.recipe
+        for name, recipe in (("recipe", self.recipe), ("pretrain.recipe", first_recipe)):
+            centred = recipe is None or recipe.normalize or self.model.input_norm
+            if self.design.first.name == "binary" and not centred:
+                raise ValueError(
+                    f"first=binary needs {name}.normalize=true or model.input_norm=true: pixels from 0 to 1 have one sign"
+                )
+        if self.trainer.name == "smoke" and first_recipe is not None and first_recipe.epochs > 1:
             raise ValueError(
-                "first=binary needs recipe.normalize=true or model.input_norm=true: pixels from 0 to 1 have one sign"
+                f"trainer=smoke does not cut pretrain.recipe.epochs={first_recipe.epochs}: give pretrain.recipe.epochs=1"
             )
         if self.recipe.precision == "bf16" and self.design.output.name == "popcount":
             raise ValueError(
@@ -375,6 +382,8 @@ def _sentence(error: ValidationError, config: Mapping[str, Any]) -> str:
     kind = first["type"]
     if kind == "value_error":
         return str(first["ctx"]["error"])
+    if kind == "union_tag_invalid":
+        return f"{name}.name={first['ctx']['tag']}: input should be one of {first['ctx']['expected_tags']}"
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         return f"{name} is not a setting"
     if kind.startswith("missing"):

@@ -48,7 +48,7 @@ def _composed_once() -> Iterator[None]:
     """Hydra takes half a second to compose what these tests ask for again and again."""
     remembered = cache(conventions.composed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conventions, "composed", lambda overrides: remembered(tuple(overrides)))
+        patch.setattr(conventions, "composed", lambda fixed, asked: remembered(tuple(fixed), tuple(asked)))
         yield
 
 

@@ -72,6 +72,7 @@ EXPECTED = {
     "init=glorot": ("i", "i", "i"),
     "downsample=fp": (NOTHING, NOTHING, NOTHING),
     "downsample=binary": ("p m", "p m", "p m"),
+    "downsample=binary_2018": (REFUSED, REFUSED, "p m"),
     "downsample=fp_high_reduction": (REFUSED, REFUSED, "p m"),
     "downsample=binary_low_reduction": (REFUSED, REFUSED, "p m"),
     "shortcut=every_conv": (NOTHING, NOTHING, REFUSED),
@@ -116,7 +117,7 @@ BRINGS = {
     "activations=float": {"padding.name"},
     "model=resnet18": {"shortcut.name"},
     "model=binary_densenet_flex": {"order.name", "shortcut.name", *(f"downsample.{x}" for x in ("name", "precision"))}
-    | {f"downsample.{x}" for x in ("relu", "layout", "reduction")},
+    | {f"downsample.{x}" for x in ("relu", "layout")},
     "data=image_folder": {"stem.name", "recipe.augment.name", "recipe.augment.padding", "recipe.augment.flip"}
     | {"recipe.augment.resize"},
     "recipe=larq": {"latent.name"},
@@ -128,6 +129,7 @@ BRINGS |= {f"model=binary_densenet{x}": {"order.name", "shortcut.name"} for x in
 #: What another group must be for the option to compose.
 NEEDS = {
     "shortcut=concat": ("model=binary_densenet28",),
+    "downsample=binary_2018": ("model=binary_densenet28",),
     "downsample=fp_high_reduction": ("model=binary_densenet28",),
     "downsample=binary_low_reduction": ("model=binary_densenet28",),
     "pretrain=file": ("pretrain.from=weights.ckpt",),

@@ -176,7 +176,7 @@ def test_learned_factors_start_at_the_alpha_of_the_weights_taken_over(make_setti
     path = given(tmp_path, make_settings)
     settings = make_settings(*TINY, "scaling=learned", "pretrain=file", f"pretrain.from={path}")
     network = new_network(settings)
-    name, state = pretrained_state(settings, ids_of(settings).checkpoint)
+    name, state = pretrained_state(settings, ids_of(settings))
     take_over(network, state, name)
     layers = [layer for layer in network.modules() if isinstance(layer, BinaryConv2d)]
     assert len(layers) == 4

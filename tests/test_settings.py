@@ -25,6 +25,7 @@ def option_files() -> list[str]:
 #: What an option needs beside it: a model it applies to, or a file.
 PARTNERS = {
     "shortcut=concat": ["model=binary_densenet28"],
+    "downsample=binary_2018": ["model=binary_densenet28"],
     "downsample=fp_high_reduction": ["model=binary_densenet28"],
     "downsample=binary_low_reduction": ["model=binary_densenet28"],
     "growth=k64": ["model=binary_densenet_flex"],

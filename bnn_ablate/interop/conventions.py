@@ -78,7 +78,7 @@ def network_settings(
     for override in overrides:
         _refuse_other_settings(override, model)
     fixed = {"model.name": model, "stem.name": stem, **MODELS[model], **PADDING[kind], **COMMON}
-    config = composed([*(_spelling(path, value) for path, value in fixed.items()), *overrides])
+    config = composed([_spelling(path, value) for path, value in fixed.items()], overrides)
     for path, value in fixed.items():
         axis, _, field = path.partition(".")
         asked = config[axis].get(field)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,9 +19,12 @@ from bnn_ablate.design import AXES, Design
 from bnn_ablate.interop.errors import InteropError, shown
 from bnn_ablate.models import build_network
 from bnn_ablate.older import completed
+from bnn_ablate.safe_load import UnreadableError, load_safely
 from bnn_ablate.settings import Model
 
 KEY = "bnn_ablate_network"
+#: Pixels a side; a file that says more would only fill the memory.
+MAX_IMAGE_SIZE = 4096
 PREFIX = "network."
 
 
@@ -48,7 +50,7 @@ class NetworkFacts:
     model: Model
     in_channels: PositiveInt
     num_classes: PositiveInt
-    image_size: Annotated[int, Field(ge=4)]
+    image_size: Annotated[int, Field(ge=4, le=MAX_IMAGE_SIZE)]
     source: Source
 
 
@@ -119,8 +121,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InteropError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError, pickle.UnpicklingError):
+        checkpoint = load_safely(content)
+    except UnreadableError:
         raise InteropError(f"{path} is damaged, or no checkpoint") from None
     if not isinstance(checkpoint, dict) or KEY not in checkpoint:
         raise InteropError(f"{path} is no network that bnn_ablate.interop wrote: it has no {KEY}")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -58,7 +59,8 @@ class Shape:
             scaling=Scaling(name="none", gradient=False),
             init=Init(name="he_fan_in"),  # glorot draws again and again until values fit: for ever, where none is drawn
         )
-        with _Unfilled():
+        # what is drawn all the same must not move the caller's generator
+        with torch.random.fork_rng(devices=[]), _Unfilled():
             if isinstance(model, ResNetESizes):
                 network: nn.Module = ResNetE(model, design, in_channels=self.in_channels, num_classes=self.num_classes)
             else:
