@@ -221,7 +221,8 @@ def clamp_latent_(network: nn.Module, design: Design) -> None:
 def frozen_share(network: nn.Module) -> float:
     """Share of latent weights to which the design gives no gradient: where :func:`weight_slope` is 0.
 
-    abs(w) >= 1 under grad=approxsign_both (2 - 2 abs(w) <= 0), abs(w) > 1 under weights=magnitude_aware. Raises ValueError if the network has no binary convolution.
+    abs(w) >= 1 under grad=approxsign_both (2 - 2 abs(w) <= 0), abs(w) > 1 under weights=magnitude_aware. Raises
+    ValueError if the network has no binary convolution.
     """
     layers = _with_latent_weights(network)
     if not layers:

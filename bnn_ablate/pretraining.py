@@ -51,8 +51,8 @@ def float_settings(settings: Settings) -> Settings | None:
 def pretrained_state(settings: Settings, ids: Ids) -> tuple[str, dict[str, Tensor]]:
     """The network's state to start from, and what to call it in a sentence.
 
-    ``ids`` are the run's own, with the SHA-256 that a given file had when they were made. Raises SettingsError where there is no
-    such checkpoint any more, or it holds no network.
+    ``ids`` are the run's own, with the SHA-256 that a given file had when they were made. Raises
+    SettingsError where there is no such checkpoint any more, or it holds no network.
     """
     first = float_settings(settings)
     if first is None:

@@ -72,9 +72,9 @@ def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None
     """Train, evaluate and record one run, or return the record it already has.
 
     With pretrain=relu and the like the float network's run comes first. ``ids`` are the run's own
-    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B; ``announce`` is said once it is sure that this process
-    trains it. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError, SettingsError, DataError, and whatever else went wrong; the
-    run's status.json says the same, with the traceback.
+    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B; ``announce`` is said once it is sure that this
+    process trains it. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError, SettingsError,
+    DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
     """
     check_online(settings)
     check_devices(settings.trainer)

@@ -184,11 +184,13 @@ class Settings:
             centred = recipe is None or recipe.normalize or self.model.input_norm
             if self.design.first.name == "binary" and not centred:
                 raise ValueError(
-                    f"first=binary needs {name}.normalize=true or model.input_norm=true: pixels from 0 to 1 have one sign"
+                    f"first=binary needs {name}.normalize=true or model.input_norm=true: "
+                    "pixels from 0 to 1 have one sign"
                 )
         if self.trainer.name == "smoke" and first_recipe is not None and first_recipe.epochs > 1:
             raise ValueError(
-                f"trainer=smoke does not cut pretrain.recipe.epochs={first_recipe.epochs}: give pretrain.recipe.epochs=1"
+                f"trainer=smoke does not cut pretrain.recipe.epochs={first_recipe.epochs}: "
+                "give pretrain.recipe.epochs=1"
             )
         if self.recipe.precision == "bf16" and self.design.output.name == "popcount":
             raise ValueError(

@@ -67,6 +67,8 @@ WRONG = [
     (["run=0123456789ab"], "run=0123456789ab is not there in runs"),
     (["run=0123456789ab", "grad=ste"], "grad=ste does not apply to run=0123456789ab"),
     (["checkpoint=/absent"], "/absent"),
+    (["checkpoint=a", "scaling=xnor"], "scaling=xnor does not apply to checkpoint=a: only data, recipe"),
+    (["run=a", "run=b"], "give one of run=ID and checkpoint=FILE"),
 ]
 
 

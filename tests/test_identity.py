@@ -156,6 +156,31 @@ def test_what_another_value_switches_off_is_not_in_the_id(make_settings):
     assert run_id(make_settings(*normalised, "data.mean=[0.1,0.2,0.3]")) != run_id(make_settings(*normalised))
 
 
+SAME = [
+    (["model=binary_densenet_flex"], ["model=binary_densenet_flex", "growth=k64"]),
+    (
+        ["model=binary_densenet_flex", "growth=k128"],
+        ["model=binary_densenet_flex", "model.growth=128", "model.layers_per_stage=[2,2,2,2]"],
+    ),
+    (
+        ["model=binary_densenet28", "downsample=fp_high_reduction"],
+        ["model=binary_densenet28", "downsample.layout=conv_avg_pool", "model.reduction=[2,2,2]"],
+    ),
+    (["weights=float", "activations=float"], ["weights=float", "activations=float", "grad.clip=1.3"]),
+    (["activations=float"], ["activations=float", "grad.clip=1.3"]),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_two_spellings_of_one_network_are_one_run(one, other, make_settings):
+    assert run_id(make_settings(*one)) == run_id(make_settings(*other))
+
+
+def test_the_rates_of_the_flexible_network_are_read(make_settings):
+    plain, other = (make_settings("model=binary_densenet_flex", *extra) for extra in ([], ["model.reduction=[3,3,3]"]))
+    assert run_id(plain) != run_id(other)
+
+
 def test_labels_name_the_option_of_every_axis(make_settings):
     found = labels(make_settings("scaling=xnor"))
     assert found["scaling"] == "xnor"

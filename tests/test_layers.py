@@ -379,12 +379,17 @@ def test_latent_weights_are_clamped_only_where_the_design_says_so() -> None:
 
 
 def test_the_frozen_share_counts_latent_weights_without_gradient() -> None:
-    network = nn.Sequential(make_layer(1, 1), make_layer(1, 3), nn.Conv2d(3, 3, 1))
+    options = {"grad": "approxsign_both"}
+    network = nn.Sequential(make_layer(1, 1, **options), make_layer(1, 3, **options), nn.Conv2d(3, 3, 1))
     with torch.no_grad():
         for p in network.parameters():
             p.fill_(0.5)
         network[0].weight.view(-1)[:4] = torch.tensor([1.5, -1.5, -1.0, -0.99])
     assert frozen_share(network) == 3 / 36
+    window = nn.Sequential(make_layer(1, 1, weights="magnitude_aware"))
+    with torch.no_grad():
+        window[0].weight.fill_(0.5).view(-1)[:3] = torch.tensor([1.0, -1.0, -1.01])  # the bound is inside the window
+    assert frozen_share(window) == 1 / 9
     with pytest.raises(ValueError, match="no binary convolution"):
         frozen_share(nn.Linear(1, 1))
 

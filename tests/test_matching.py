@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from conftest import composed
 from network_factories import make_binary_densenet, make_dense_design, make_design, make_resnet_e
 
@@ -154,3 +155,14 @@ def test_what_cannot_be_matched_is_refused_with_the_nearest_size():
         ValueError, match=r"no sizes come within 2% of .* MiB with bottleneck=classic_size .* nearest has"
     ):
         fit_sizes(model, design, in_channels=3, num_classes=5, image_size=16)
+
+
+def test_a_search_leaves_torchs_generator_where_it_was_and_the_network_the_same():
+    design = make_design(bottleneck="classic_size", by="width", init="xavier")
+    model = make_resnet_e(channels=(32, 68), stem_features=32)  # sizes that no other test has searched for
+    digests = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        network = build_network(model, design, in_channels=3, num_classes=5, image_size=16)
+        digests.append(sum(float(p.double().sum()) for p in network.parameters()))
+    assert digests[0] == digests[1]

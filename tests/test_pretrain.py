@@ -157,6 +157,9 @@ def test_a_given_checkpoint_enters_the_id_by_its_bytes_and_not_by_its_path(make_
     other = given(tmp_path, make_settings, "init=glorot")
     assert ids_of(make_settings(*TINY, "pretrain=relu", f"pretrain.from={other}")).run_id != ids[0].run_id
     assert ids_of(make_settings(*TINY, "pretrain=relu")).run_id != ids[0].run_id
+    # whatever it is called, and whatever would have been drawn in its place
+    same = make_settings(*TINY, "pretrain=file", f"pretrain.from={path}", "init=xavier")
+    assert ids_of(same).run_id == ids[0].run_id
 
 
 def test_a_given_checkpoint_is_where_the_run_starts_and_no_float_network_is_trained(make_settings, tmp_path):
@@ -207,7 +210,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_the_name_of_its_tensor(
     assert Store(tmp_path / "runs").runs() == []
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off"])
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 cut off", b"\x80\x02."])
 def test_a_file_that_is_no_checkpoint_is_refused(content, make_settings, tmp_path):
     path = tmp_path / "file"
     path.write_bytes(content)

@@ -204,6 +204,18 @@ WRONG = [
         ["first=binary", "recipe.normalize=false", "model.input_norm=false"],
         "first=binary needs recipe.normalize=true or model.input_norm=true",
     ),
+    (
+        [
+            *("model=binary_densenet28", "first=binary", "pretrain=relu", "+recipe@pretrain.recipe=quick"),
+            "pretrain.recipe.normalize=false",
+        ],
+        "first=binary needs pretrain.recipe.normalize=true",
+    ),
+    (
+        ["trainer=smoke", "pretrain=relu", "+recipe@pretrain.recipe=quick"],
+        "trainer=smoke does not cut pretrain.recipe.epochs=10",
+    ),
+    (["grad.name=mine"], "grad.name=mine: input should be one of 'ste', 'approxsign'"),
     (["study=index"], "study=index is the name of one of the report's own pages"),
     (["study=a/b"], "study=a/b becomes the name of a file: use letters, digits, - and _"),
     (["runs=''"], "runs=: string should have at least 1 character"),

@@ -52,6 +52,7 @@ def test_what_was_chosen_to_match_is_said_first(capsys):
     ("overrides", "sentence"),
     [
         (["scaling=often"], "error: scaling=often: In 'config': Could not find 'scaling/often'"),
+        (["scaling=null"], "error: "),
         (["scaling=xnor", "output=popcount"], "error: output=popcount cannot be combined with scaling=xnor"),
         (["model.width=0.5", "stem=grouped", "model.stem_features=20"], "error: stem=grouped splits half of its 10"),
     ],
