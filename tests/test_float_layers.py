@@ -137,8 +137,8 @@ def test_float_weights_load_into_the_binary_layer() -> None:
 def test_only_latent_weights_are_clamped_and_counted() -> None:
     layers = {
         "twin": make_layer(weights="float", activations="float"),
-        "binary_weights": make_layer(weights="sign", activations="float"),
-        "binary": make_layer(),
+        "binary_weights": make_layer(weights="sign", activations="float", grad="approxsign_both"),
+        "binary": make_layer(grad="approxsign_both"),
     }
     network = nn.Sequential(*layers.values())
     with torch.no_grad():
