@@ -94,6 +94,7 @@ class QuantizedConv2d(nn.Module, ABC):
             return [self.scale.view(-1, 1, 1)]
         if scaling.name == "none" and self.design.weights.name != "magnitude_aware":
             return []
+        assert scaling.name in ("none", "channel", "xnor")  # a new option must not pass for one of these
         with torch.set_grad_enabled(scaling.gradient and torch.is_grad_enabled()):
             alpha = self.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
             return [alpha, self._spread(x)] if scaling.name == "xnor" else [alpha]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bnn_ablate.design import Activations, Grad, Latent, Output, Pretrain, Scaling, Weights
-from bnn_ablate.identity import Ids, ids_of
+from bnn_ablate.identity import Ids, ids_of, spelt
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import Store
 
@@ -69,11 +69,27 @@ def pretrained_state(settings: Settings, ids: Ids) -> tuple[str, dict[str, Tenso
                 f"run {run_id}, the float network of pretrain={settings.design.pretrain.name}, is done but {path} is "
                 f"gone: delete {path.parent} to train it again"
             )
-    return name, network_state(path, name, ids.checkpoint)
+    state, described = network_state(path, name, ids.checkpoint)
+    own = spelt(settings)
+    for axis in ("padding", "order"):  # which the names and shapes of tensors do not show
+        if axis in described and described[axis] != own[axis]:
+            raise SettingsError(
+                f"{name} is a network with {axis}={_shown(described[axis])} and this run has "
+                f"{axis}={_shown(own[axis])}: choose the same"
+            )
+    return name, state
 
 
-def network_state(path: Path, name: str, digest: str | None) -> dict[str, Tensor]:
-    """The tensors of the network in a checkpoint of ours, without their prefix. ``name`` stands in the sentences."""
+def _shown(choice: dict[str, Any]) -> str:
+    """An axis as on the command line, its name and its other fields."""
+    return " ".join([choice["name"], *(f"{key}={value}" for key, value in choice.items() if key != "name")])
+
+
+def network_state(path: Path, name: str, digest: str | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of the network in a checkpoint of ours, without their prefix, and what the file says of its design.
+
+    ``name`` stands in the sentences.
+    """
     import torch
 
     from bnn_ablate.safe_load import UnreadableError, load_safely
@@ -85,7 +101,9 @@ def network_state(path: Path, name: str, digest: str | None) -> dict[str, Tensor
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise SettingsError(f"{name} changed after the run's id was made of it: repeat the command")
     try:
-        state: Any = load_safely(content)["state_dict"]
+        checkpoint = load_safely(content)
+        state: Any = checkpoint["state_dict"]
+        described = checkpoint.get("bnn_ablate_network", {}).get("config", {})
         found = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
     except (UnreadableError, LookupError, TypeError, AttributeError):
         raise SettingsError(
@@ -94,7 +112,7 @@ def network_state(path: Path, name: str, digest: str | None) -> dict[str, Tensor
     ordinary = (isinstance(value, torch.Tensor) and value.layout == torch.strided for value in found.values())
     if not found or not all(ordinary):
         raise SettingsError(f"{name} holds no network: give a run's last.ckpt or what bnn_ablate.interop wrote")
-    return found
+    return found, described
 
 
 def take_over(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
@@ -109,7 +127,8 @@ def take_over(network: nn.Module, state: dict[str, Tensor], name: str) -> None:
     scales = {key for key in own if key.rpartition(".")[2] == "scale"}
     for key in own:
         if key not in state and key not in scales:
-            raise SettingsError(f"{name} has no tensor {key}: it is another network's")
+            hint = "; networks of other libraries need model.input_norm=false" if key.startswith("input_norm.") else ""
+            raise SettingsError(f"{name} has no tensor {key}: it is another network's{hint}")
     for key, value in state.items():
         if key not in own:
             raise SettingsError(f"{name} holds {key}, which this network has not: it is another network's")

@@ -233,3 +233,19 @@ def test_a_float_network_that_diverges_fails_the_run_and_says_so(make_settings, 
             run(settings, ids_of(settings), "")
         assert Store(tmp_path).run(ids_of(settings).run_id).status().state == "failed"
         assert Store(tmp_path).run(float_id(settings)).status().state == "diverged"
+
+
+def test_a_described_network_of_other_borders_is_refused(make_settings, tmp_path):
+    """Borders are in no tensor's name or shape; a file of bnn_ablate.interop says them."""
+    path = given(tmp_path, make_settings)
+    content = torch.load(path, weights_only=True)
+    content["bnn_ablate_network"] = {"config": {"padding": {"name": "zero", "side": "same"}}}
+    AtomicCheckpointIO().save_checkpoint(content, path)
+    file = ("pretrain=file", f"pretrain.from={path}", f"runs={tmp_path / 'runs'}")
+    settings = make_settings(*TINY, *file)
+    with pytest.raises(
+        SettingsError, match=r"padding=zero side=same and this run has padding=minus_one side=symmetric"
+    ):
+        run(settings, ids_of(settings), "")
+    fitting = make_settings(*TINY, *file, "padding=zero", "padding.side=same")
+    assert pretrained_state(fitting, ids_of(fitting))[1].keys() == new_network(fitting).state_dict().keys()
