@@ -6,7 +6,6 @@ matched by name, and whatever all names begin with (``_model.``, ``model._model.
 
 from __future__ import annotations
 
-import io
 from functools import partial
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from bnn_ablate.interop.errors import InteropError, shown
 from bnn_ablate.interop.foreign import ForeignFile, ForeignTensor, Traits, stem_of
 from bnn_ablate.models.resnet_e import ResNetE
+from bnn_ablate.safe_load import UnreadableError, load_safely
 
 #: How files begin that torch.save writes: zip, and a pickle before torch 1.6.
 SIGNATURES = (b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19")
@@ -51,8 +51,8 @@ class BitorchFile(ForeignFile):
 
     def _state(self, content: bytes) -> dict[str, Tensor]:
         try:
-            state: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        except Exception as error:  # zip, pickle and torch each have their own for what they cannot read
+            state: Any = load_safely(content)
+        except UnreadableError as error:
             if "weights_only" in str(error) or "WeightsUnpickler" in str(error):
                 raise InteropError(
                     f"{self.name} holds objects beside tensors, which are not loaded: save model.state_dict() alone"

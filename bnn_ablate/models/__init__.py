@@ -22,7 +22,7 @@ def build_network(
     """
     check_model(model, design)
     shapes = {"in_channels": in_channels, "num_classes": num_classes}
-    fitted = fit_sizes(model, design, image_size=image_size, **shapes).model
+    fitted = fit_sizes(model, design, **shapes, image_size=image_size).model
     if isinstance(fitted, ResNetESizes):
         return ResNetE(fitted, design, **shapes)
     return BinaryDenseNet(fitted, design, **shapes)
