@@ -28,7 +28,7 @@ from bnn_ablate.cost import count_cost
 from bnn_ablate.data import DataError, Splits, eval_batches, load_splits
 from bnn_ablate.evaluation import evaluate
 from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, labels, plain_config, spelt
-from bnn_ablate.models import build_network, fit_sizes
+from bnn_ablate.models import build_network, fit_sizes, shapes_of
 from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
 from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
@@ -250,12 +250,6 @@ def new_network(settings: Settings) -> nn.Module:
             raise SettingsError(str(error)) from None
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return network
-
-
-def shapes_of(settings: Settings) -> dict[str, int]:
-    """What a network must know of the images: channels, classes, pixels a side."""
-    data = settings.data
-    return {"in_channels": len(data.mean), "num_classes": data.num_classes, "image_size": data.image_size}
 
 
 def load_trained(settings: Settings, folder: RunFolder) -> Trained:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from bnn_ablate.composing import network_settings
 from bnn_ablate.cost import Cost, count_cost
 from bnn_ablate.layers import BinaryConv2d, QuantizedConv2d
-from bnn_ablate.models import Fitted, build_network, fit_sizes
+from bnn_ablate.models import Fitted, build_network, fit_sizes, shapes_of
 from bnn_ablate.settings import Settings, SettingsError
 
 HEADINGS = ("layer", "kind", "output", "precision", "parameters", "bits", "MACs", "binary MACs")
@@ -122,7 +122,7 @@ def totals(cost: Cost) -> str:
 def network_of(settings: Settings) -> tuple[nn.Module, tuple[int, int, int], Fitted]:
     """The network of a run, untrained, the shape (C, H, W) of its images, and its sizes. Raises SettingsError."""
     data = settings.data
-    shapes = {"in_channels": len(data.mean), "num_classes": data.num_classes, "image_size": data.image_size}
+    shapes = shapes_of(settings)
     try:
         fitted = fit_sizes(settings.model, settings.design, **shapes)
         network = build_network(settings.model, settings.design, **shapes)

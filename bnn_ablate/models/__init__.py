@@ -6,9 +6,9 @@ from bnn_ablate.design import Design
 from bnn_ablate.models.binary_densenet import BinaryDenseNet
 from bnn_ablate.models.matching import Fitted, fit_sizes
 from bnn_ablate.models.resnet_e import ResNetE
-from bnn_ablate.settings import BinaryDenseNetSizes, ResNetESizes, check_model
+from bnn_ablate.settings import BinaryDenseNetSizes, ResNetESizes, Settings, check_model
 
-__all__ = ["Fitted", "build_network", "fit_sizes"]
+__all__ = ["Fitted", "build_network", "fit_sizes", "shapes_of"]
 
 
 def build_network(
@@ -26,3 +26,9 @@ def build_network(
     if isinstance(fitted, ResNetESizes):
         return ResNetE(fitted, design, **shapes)
     return BinaryDenseNet(fitted, design, **shapes)
+
+
+def shapes_of(settings: Settings) -> dict[str, int]:
+    """What a network must know of the images: channels, classes, pixels a side."""
+    data = settings.data
+    return {"in_channels": len(data.mean), "num_classes": data.num_classes, "image_size": data.image_size}
