@@ -1,0 +1,66 @@
+// AVX-512 with VPOPCNTDQ: 16 output channels are one register, and a comparison is its 16 bits.
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include "steps.h"
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,fma,popcnt,bmi2")
+
+namespace bnn {
+namespace avx512 {
+
+using F = __m512;
+static inline F load(const float* p) { return _mm512_loadu_ps(p); }
+static inline void store(float* p, F v) { _mm512_storeu_ps(p, v); }
+static inline F set1(float v) { return _mm512_set1_ps(v); }
+static inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+static inline F add(F a, F b) { return _mm512_add_ps(a, b); }
+static inline F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+static inline F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+static inline F div(F a, F b) { return _mm512_div_ps(a, b); }
+static inline F max_(F a, F b) { return _mm512_max_ps(a, b); }
+static inline F min_(F a, F b) { return _mm512_min_ps(a, b); }
+static inline uint16_t at_least(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+static inline F select(uint16_t mask, F yes, F no) { return _mm512_mask_blend_ps(mask, no, yes); }
+
+constexpr int TILE_P = 5, TILE_Q = 4, FTILE_P = 6, FTILE_Q = 4;
+
+template <int P, int Q>
+static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
+                       const uint32_t* weights, int64_t step, float* out) {
+    __m512i counts[P][Q];
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++)
+#pragma GCC unroll 16
+        for (int q = 0; q < Q; q++) counts[p][q] = _mm512_setzero_si512();
+    for (int64_t run = 0; run < num_runs; run++) {
+        const int64_t offset = runs[run];
+        for (int64_t i = offset; i < offset + run_words; i++, weights += step) {
+            __m512i w[Q];
+#pragma GCC unroll 16
+            for (int q = 0; q < Q; q++) w[q] = _mm512_loadu_si512(weights + q * LANES);
+#pragma GCC unroll 16
+            for (int p = 0; p < P; p++) {
+                const __m512i bits = _mm512_set1_epi32(static_cast<int>(x[p][i]));
+#pragma GCC unroll 16
+                for (int q = 0; q < Q; q++)
+                    counts[p][q] = _mm512_add_epi32(counts[p][q], _mm512_popcnt_epi32(_mm512_xor_si512(w[q], bits)));
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int q = 0; q < Q; q++)
+#pragma GCC unroll 16
+        for (int p = 0; p < P; p++) store(out + (q * P + p) * LANES, _mm512_cvtepi32_ps(counts[p][q]));
+}
+
+#include "body.inc"
+
+}  // namespace avx512
+
+void run_avx512(const Step& step, const Work& work) { avx512::run_step(step, work); }
+
+}  // namespace bnn
+#pragma GCC pop_options
+#endif

@@ -1,0 +1,128 @@
+"""The contenders of the inference benchmark compute what they are said to."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from network_factories import make_binary_densenet, make_dense_design, make_design, make_resnet_e
+
+from bnn_ablate.benchmarks.onnx_models import float_model, int8_model
+from bnn_ablate.benchmarks.peers import FloatResNet18, peers
+from bnn_ablate.benchmarks.simulation import Simulation
+from bnn_ablate.models import build_network
+from bnn_ablate.packed.fold import fold
+from bnn_ablate.packed.graph import IMAGE, BinaryConv, Graph
+from bnn_ablate.packed.lower import lower
+
+SHAPE = (3, 16, 16)
+
+
+def binary_network(sizes: Any, design: Any) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build_network(sizes, design, in_channels=3, num_classes=10, image_size=16).eval()
+
+
+def noise(batch: int, shape: tuple[int, int, int] = SHAPE) -> Any:
+    return np.random.default_rng(0).standard_normal((batch, *shape)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        make_design(),
+        make_design(stem="imagenet", padding="zero", side="same"),
+        make_design(stem="grouped", padding="plus_one", scaling="xnor"),
+        make_design(first="binary", last="binary", scaling="channel"),
+        make_design(activations="float", function="leaky_clip"),
+    ],
+    ids=["plain", "same", "xnor", "binary", "leaky_clip"],
+)
+@torch.no_grad()
+def test_the_float_simulation_answers_as_the_module(design: Any) -> None:
+    network, images = binary_network(make_resnet_e(), design), torch.from_numpy(noise(2))
+    torch.testing.assert_close(Simulation(lower(network, SHAPE))(images), network(images), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_float_simulation_answers_as_a_binary_densenet() -> None:
+    network, images = binary_network(make_binary_densenet(), make_dense_design()), torch.from_numpy(noise(2))
+    torch.testing.assert_close(Simulation(lower(network, SHAPE))(images), network(images), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_onnx_models_answer_as_the_float_resnet18_that_they_are_made_of() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    resnet, images = FloatResNet18((3, 32, 32), classes=10, batch=2), noise(2, (3, 32, 32))
+    expected = resnet.module(torch.from_numpy(images)).numpy()
+    spread = expected.std()
+    assert np.abs(onnxruntime.InferenceSession(resnet.onnx).run(None, {IMAGE: images})[0] - expected).max() < (
+        1e-5 * spread
+    )
+    quantized = onnxruntime.InferenceSession(resnet.onnx_int8).run(None, {IMAGE: images})[0]
+    assert 0 < np.abs(quantized - expected).max() < 0.2 * spread
+
+
+def test_weights_of_int8_models_have_a_scale_a_channel() -> None:
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    resnet = FloatResNet18((3, 8, 8), classes=10, batch=1)
+    model = onnx.load(io.BytesIO(int8_model(float_model(resnet.graph, batch=1), [noise(1, (3, 8, 8))])))
+    weights = [tensor for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    scales = {tensor.name: tensor for tensor in model.graph.initializer}
+    weights = [tensor for tensor in weights if tensor.name.endswith("weight_quantized")]
+    assert len(weights) == 21  # 20 convolutions of ResNet18, the three of its shortcuts among them, and the Linear
+    for weight in weights:
+        assert list(scales[weight.name.removesuffix("quantized") + "scale"].dims) == [weight.dims[0]]
+
+
+def test_a_binary_network_is_no_float_network() -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    conv = BinaryConv(
+        name="conv",
+        inputs=(IMAGE,),
+        signs=np.zeros((2, 3, 1, 1), np.bool_),
+        stride=(1, 1),
+        borders=(0, 0, 0, 0),
+        border=0,
+        dilation=(1, 1),
+    )
+    with pytest.raises(ValueError, match=r"conv \(BinaryConv\) is no operator of a float network"):
+        float_model(Graph((3, 1, 1), (conv,)), batch=1)
+
+
+@pytest.fixture
+def graph() -> Graph:
+    return fold(lower(binary_network(make_resnet_e(), make_design()), SHAPE))
+
+
+@torch.no_grad()
+def test_contenders_that_are_there_answer_with_logits(graph: Graph) -> None:
+    images = noise(2)
+    expected = Simulation(graph)(torch.from_numpy(images)).numpy()
+    for name, make in peers("small", graph, batch=2, threads=1).items():
+        if "compiled" in name:  # the compiler takes most of a minute
+            continue
+        contender = make()
+        assert contender.name == name
+        if contender.run is None:
+            assert contender.reason.startswith("not installed")
+            continue
+        logits = contender.run(images)
+        assert logits.shape == (2, 10)
+        if name.startswith("small"):
+            np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_contenders_of_libraries_that_are_not_there_say_so(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("openvino", "onnxruntime", "onnx"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for name, make in peers("small", graph, batch=1, threads=1).items():
+        if "OpenVINO" in name or "onnxruntime" in name:
+            assert make().run is None
+            assert make().reason == "not installed"
