@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bnn_ablate.export.errors import ExportError
-from bnn_ablate.export.openvino import write_openvino
+from bnn_ablate.export.openvino import openvino_files
 from bnn_ablate.packed.graph import Graph
 
 __all__ = ["TARGETS", "ExportError", "export_graph"]
 
-#: Writes a graph for a batch of images into a folder; the names of the files.
-Writer = Callable[[Graph, int, Path], list[str]]
-TARGETS: dict[str, Writer] = {"openvino": write_openvino}
+#: Translates a graph for a batch of images; what it returns writes files into a folder and gives their names.
+Exporter = Callable[[Graph, int], Callable[[Path], list[str]]]
+TARGETS: dict[str, Exporter] = {"openvino": openvino_files}
 
 
 def export_graph(graph: Graph, target: str, out: Path, *, batch: int = 1) -> list[Path]:
@@ -28,10 +28,11 @@ def export_graph(graph: Graph, target: str, out: Path, *, batch: int = 1) -> lis
         raise ExportError(f"to={target} must be one of {', '.join(TARGETS)}")
     if batch < 1:
         raise ExportError(f"batch={batch} must be at least 1")
+    write = TARGETS[target](graph, batch)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".export-") as folder:
-            names = TARGETS[target](graph, batch, Path(folder))
+            names = write(Path(folder))
             for name in names:
                 os.replace(Path(folder) / name, out / name)
     except OSError as error:

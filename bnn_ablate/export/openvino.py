@@ -64,12 +64,16 @@ def to_openvino(graph: Graph, *, batch: int = 1) -> Model:
     return Translation(load_openvino(), graph, batch).model()
 
 
-def write_openvino(graph: Graph, batch: int, folder: Path) -> list[str]:
-    """Write network.xml, the operators, and network.bin, their weights in full precision; the names of both."""
-    model = to_openvino(graph, batch=batch)
-    # OpenVINO would round weights to float16 unless told
-    load_openvino().save_model(model, folder / "network.xml", compress_to_fp16=False)
-    return ["network.xml", "network.bin"]
+def openvino_files(graph: Graph, batch: int) -> Callable[[Path], list[str]]:
+    """What writes network.xml, the operators, and network.bin, their weights in full precision; see TARGETS."""
+    openvino, model = load_openvino(), to_openvino(graph, batch=batch)
+
+    def write(folder: Path) -> list[str]:
+        # OpenVINO would round weights to float16 unless told
+        openvino.save_model(model, folder / "network.xml", compress_to_fp16=False)
+        return ["network.xml", "network.bin"]
+
+    return write
 
 
 class Translation:
@@ -194,24 +198,26 @@ def bounds(affine: Affine) -> tuple[Floats, Floats]:
     """For each channel the largest x on one side of the sign of ``affine``, and the bit (0 or 1) up to it.
 
     The bit is 1 where fma(x, scale, shift) >= 0: above the bound where scales are positive, up to it where they are
-    negative; scales of 0 have a bound below or above all x.
+    negative. Channels of one sign have the largest float as their bound.
     """
     scale, shift = affine.scale.astype(np.float64), affine.shift.astype(np.float64)
-    low = (scale < 0).astype(np.float32)
+    low = scale < 0
 
     def up_to(x: Floats) -> Any:
         """Whether x has the bit ``low``; the product is exact in float64, and the sum has the right sign."""
-        return ((x * scale + shift).astype(np.float32) >= 0) == (low == 1)
+        return ((x * scale + shift).astype(np.float32) >= 0) == low
 
-    with np.errstate(all="ignore"):  # overflows are bounds beyond all x
-        start = np.where(scale == 0, np.where(shift >= 0, -np.inf, np.inf), -shift / np.where(scale == 0, 1, scale))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a quotient may be beyond all floats
+        start = -shift / scale
         bound = np.clip(start, -LARGEST, LARGEST).astype(np.float32)
         for _ in range(2):  # the quotient is rounded: a step too far at most, or too short
             bound = np.where(up_to(bound), bound, np.nextafter(bound, -LARGEST))
         for _ in range(2):
             above = np.nextafter(bound, LARGEST)
             bound = np.where(up_to(above), above, bound)
-    return np.where((bound < 0) & (bound > BELOW_ZERO), BELOW_ZERO, bound), low
+    bound = np.where((bound < 0) & (bound > BELOW_ZERO), BELOW_ZERO, bound)
+    constant = (scale == 0) | (np.abs(start) >= LARGEST)
+    return np.where(constant, LARGEST, bound), np.where(constant, shift >= 0, low).astype(np.float32)
 
 
 def signed(weight: Floats | Signs) -> Floats:

@@ -83,7 +83,7 @@ class PackedNetwork:
         self.graph = graph
         self.kernel = chosen_kernel(kernel)
         self.threads = default_threads() if threads is None else threads
-        self._program = plan(graph)
+        self._program = plan(graph, threads=self.threads)
         self._idle: list[_Context] = []
         self._lock = threading.Lock()
         with self._context():

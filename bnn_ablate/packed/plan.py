@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bnn_ablate.packed.fuse import Fused, Fusion, Layout, Signs
 from bnn_ablate.packed.graph import IMAGE, AbsMean, Affine, BinaryConv, Conv, Edges, Graph, GraphError, Pool, Shape
 from bnn_ablate.packed.memory import BLOCK, LANES, Blob, Buffer, Table, assign_offsets, groups_of, slots_of
+from bnn_ablate.packed.stem import Stem, find_stem, scratch_bytes, stem_sides, stem_weights
 from bnn_ablate.packed.weights import (
     arranged,
     packed_words,
@@ -30,6 +31,8 @@ FIELDS = (
     *("start", "t_start", "alpha", "map_at", "t_map", "scale", "shift", "function", "add_at", "t_add", "function2"),
     *("dst_at", "t_dst", "packs", "t_packs", "window", "row_words", "column_words", "mean", "divisor", "pre_scale"),
     *("pre_shift", "pre_function", "channels", "slots", "height", "width", "scratch_at", "scratch_bytes"),
+    *("conv_rows", "conv_columns", "pad_top", "pad_left", "pooled", "pool_top", "pool_left", "pool_rows"),
+    "pool_columns",
 )
 KINDS = {name: i for i, name in enumerate(("fill", "input", "bconv", "fconv", "pool", "absmean", "winograd", "output"))}
 FUNCTIONS = {name: i for i, name in enumerate(("none", "relu", "clip", "leaky_clip", "sign"))}
@@ -92,17 +95,21 @@ class Program:
     signs: tuple[SignsPlace, ...]
 
 
-def plan(graph: Graph, *, keep_signs: bool = False) -> Program:
-    """The program of a graph; with ``keep_signs`` nothing in the arena is written over. Raises GraphError."""
+def plan(graph: Graph, *, threads: int = 1, keep_signs: bool = False) -> Program:
+    """The program of a graph for up to ``threads`` threads; with ``keep_signs`` nothing in the arena is written over.
+
+    Raises GraphError.
+    """
     _, height, width = graph.image_shape
     chunk = 1 if height * width >= LARGE_IMAGE else SMALL_IMAGE_CHUNK
-    return _Planner(graph, chunk, keep_signs).program()
+    return _Planner(graph, chunk, threads, keep_signs).program()
 
 
 class _Planner:
-    def __init__(self, graph: Graph, chunk: int, keep_signs: bool) -> None:
-        self.graph, self.chunk, self.keep = graph, chunk, keep_signs
+    def __init__(self, graph: Graph, chunk: int, threads: int, keep_signs: bool) -> None:
+        self.graph, self.chunk, self.threads, self.keep = graph, chunk, threads, keep_signs
         self.fusion = Fusion(graph)
+        self.stem = find_stem(self.fusion) if chunk == 1 else None
         self.blob = Blob()
         self.shapes = self._all_shapes()
         self.floats = self.fusion.with_floats()
@@ -265,9 +272,12 @@ class _Planner:
 
     def _step(self, step: Fused) -> None:
         self._current = step
-        for signs, _ in self.readers.get(step.value, ()):
-            self._bits_of(signs)
-        if step.value == self.fusion.steps[0].value and step is self.fusion.steps[0]:
+        if self.stem is not None and step in (self.fusion.steps[0], self.stem.conv_step, self.stem.pool_step):
+            if step is (self.stem.pool_step or self.stem.conv_step):
+                self._winograd(step, self.stem)
+            return
+        self._open_bits(step)
+        if step is self.fusion.steps[0]:
             self._input(step)
         elif isinstance(step.anchor, BinaryConv):
             self._bconv(step, step.anchor)
@@ -280,6 +290,10 @@ class _Planner:
         else:
             assert step.anchor is None or isinstance(step.anchor, Pool)
             self._pool(step, step.anchor)
+
+    def _open_bits(self, step: Fused) -> None:
+        for signs, _ in self.readers.get(step.value, ()):
+            self._bits_of(signs)
 
     def _bits_of(self, signs: Signs) -> None:
         """The bits that a BinaryConv reads, with its border written, before the first part of them is made."""
@@ -391,6 +405,46 @@ class _Planner:
             places = _windows(buffer, conv.borders, conv.stride, rows, columns, self.chunk)
             self._read(row, "src_at", "t_src", step.reads, places)
             self._finish(row, step, (c_out,), affine=step.affine, alpha=_scale(step.alpha), part=(first, last))
+
+    def _winograd(self, step: Fused, stem: Stem) -> None:
+        channels, height, width = self.graph.image_shape
+        conv, pool = stem.conv, stem.pool
+        rows, columns = stem_sides(stem, height, width)
+        groups = groups_of((conv.weight.shape[0],))
+        self._open_bits(step)
+        self._allocated_result(step)
+        now = len(self.rows)
+        bytes_each = scratch_bytes(rows, columns, channels, groups)
+        scratch = Buffer(1, 1, bytes_each * self.threads // 4, (0, 0, 0, 0), first=now, last=now)
+        self.buffers.append(scratch)
+        _, out_rows, out_columns = self.shapes[step.value]
+        fields = {"pooled": 0} if pool is None else {"pooled": 1, "pool_top": pool.borders[2], "pool_left": pool.borders[0]}
+        row = self._row(
+            "winograd",
+            (*_names(stem.conv_step), *(() if pool is None else _names(step))),
+            macs=conv.weight.size * rows * columns,
+            pixels=out_rows * out_columns,
+            groups=groups,
+            channels=channels,
+            height=height,
+            width=width,
+            weights=self.blob.add(stem_weights(conv.weight)),
+            start=self.blob.add(_in_slots(conv.bias, (conv.weight.shape[0],))),
+            conv_rows=rows,
+            conv_columns=columns,
+            pad_top=conv.borders[2],
+            pad_left=conv.borders[0],
+            pool_rows=out_rows,
+            pool_columns=out_columns,
+            scratch_bytes=bytes_each * self.threads,
+            **fields,
+        )
+        self._at(row, "scratch_at", scratch)
+        self._before(row, self.fusion.steps[0], (channels,), padded=False)
+        if pool is not None and stem.conv_step.function is not None:
+            self.rows[row]["pre_function"] = FUNCTIONS[stem.conv_step.function.function]
+        layout = (conv.weight.shape[0],)
+        self._finish(row, step, layout, affine=step.affine, alpha=_scale(step.alpha))
 
     def _compacted(self, step: Fused) -> None:
         channels, height, width = self.shapes[step.value]

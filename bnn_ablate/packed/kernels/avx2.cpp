@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "steps.h"
+#include "winograd.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,popcnt,bmi2")
@@ -87,6 +88,12 @@ static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t nu
 #pragma GCC unroll 16
     for (int p = 0; p < P; p++)
         store(out + p * LANES, {_mm256_cvtepi32_ps(counts[p][0]), _mm256_cvtepi32_ps(counts[p][1])});
+}
+
+// 16 tiles of 8 floats -> 8 rows of 16 tiles.
+static inline void split_tiles(const float* x, float* out, int64_t row) {
+    for (int tile = 0; tile < LANES; tile++)
+        for (int i = 0; i < 8; i++) out[i * row + tile] = x[8 * tile + i];
 }
 
 #include "body.inc"

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "steps.h"
+#include "winograd.h"
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx2,fma,popcnt,bmi2")
@@ -53,6 +54,23 @@ static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t nu
     for (int q = 0; q < Q; q++)
 #pragma GCC unroll 16
         for (int p = 0; p < P; p++) store(out + (q * P + p) * LANES, _mm512_cvtepi32_ps(counts[p][q]));
+}
+
+// 16 tiles of 8 floats -> 8 rows of 16 tiles: a transposition of 4x4 floats inside and then across quarters.
+static inline void split_tiles(const float* x, float* out, int64_t row) {
+    const __m512i low = _mm512_setr_epi32(0, 8, 16, 24, 1, 9, 17, 25, 2, 10, 18, 26, 3, 11, 19, 27);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(4));
+    for (int half = 0; half < 2; half++) {
+        F fours[4];
+        for (int i = 0; i < 4; i++)
+            fours[i] = _mm512_permutex2var_ps(load(x + 32 * i), half ? high : low, load(x + 32 * i + 16));
+        const F a = _mm512_shuffle_f32x4(fours[0], fours[1], 0x44), b = _mm512_shuffle_f32x4(fours[0], fours[1], 0xEE);
+        const F c = _mm512_shuffle_f32x4(fours[2], fours[3], 0x44), d = _mm512_shuffle_f32x4(fours[2], fours[3], 0xEE);
+        store(out + (4 * half + 0) * row, _mm512_shuffle_f32x4(a, c, 0x88));
+        store(out + (4 * half + 1) * row, _mm512_shuffle_f32x4(a, c, 0xDD));
+        store(out + (4 * half + 2) * row, _mm512_shuffle_f32x4(b, d, 0x88));
+        store(out + (4 * half + 3) * row, _mm512_shuffle_f32x4(b, d, 0xDD));
+    }
 }
 
 #include "body.inc"

@@ -178,12 +178,27 @@ class Checker {
 
     bool winograd() {
         if (!image()) return false;
-        if (s->groups < 1 || s->groups > LIMIT / LANES || s->chunk != 1 || p.chunk != 1) return fail("groups");
+        if (s->groups < 1 || s->groups > LIMIT >> 12 || p.chunk != 1) return fail("groups");
+        if (s->pre_function < 0 || s->pre_function >= FUNCTIONS) return fail("pre_function");
+        if (s->pre_scale >= 0 && !(blob(s->pre_scale, s->channels, 4, "pre_scale") && blob(s->pre_shift, s->channels, 4, "pre_shift")))
+            return false;
+        if (s->channels > 64 || s->pad_top < 0 || s->pad_top > 6 || s->pad_left < 0 || s->pad_left > 6) return fail("pad_top");
+        // as many outputs as the image can give with borders of up to six pixels on the other side
+        if (s->conv_rows < 1 || 2 * (s->conv_rows - 1) > s->height + 5 || s->conv_columns < 1 || 2 * (s->conv_columns - 1) > s->width + 5)
+            return fail("conv_rows");
+        if (s->pooled) {
+            if (s->pool_top < 0 || s->pool_top > 1 || s->pool_left < 0 || s->pool_left > 1) return fail("pool_top");
+            if (s->pool_rows < 1 || 2 * (s->pool_rows - 1) - s->pool_top >= s->conv_rows || s->pool_columns < 1 ||
+                2 * (s->pool_columns - 1) - s->pool_left >= s->conv_columns)
+                return fail("pool_rows");
+        }
+        const int64_t rows = s->pooled ? s->pool_rows : s->conv_rows, columns = s->pooled ? s->pool_columns : s->conv_columns;
+        if (s->pixels != rows * columns) return fail("pixels");
         const Winograd sizes(*s);
-        if (s->pixels != sizes.rows * sizes.columns) return fail("pixels");
-        if (!blob(s->weights, sizes.weights(), 4, "weights") || !blob(s->start, slots(), 4, "start")) return false;
-        const int64_t each = sizes.scratch_bytes();
-        return s->scratch_bytes == each * p.threads && within(s->scratch_at, s->scratch_bytes, p.arena_bytes, 64) ? true : fail("scratch_at");
+        if (sizes.line < s->width + s->pad_left + LANES) return fail("width");
+        if (!blob(s->weights, sizes.weights(s->groups), 4, "weights") || !blob(s->start, slots(), 4, "start")) return false;
+        const int64_t bytes = sizes.scratch_bytes() * p.threads;
+        return s->scratch_bytes >= bytes && within(s->scratch_at, bytes, p.arena_bytes, 64) ? true : fail("scratch_at");
     }
 
     const Program& p;

@@ -100,12 +100,6 @@ EXPORTED const char* bnn_sources() { return BNN_SOURCES; }
 
 EXPORTED int bnn_supported(int kernel) { return kernel >= 0 && kernel < KERNELS && supported(kernel); }
 
-EXPORTED int64_t bnn_winograd_floats(int64_t height, int64_t width, int64_t channels, int64_t groups) {
-    Step step{};
-    step.height = height, step.width = width, step.channels = channels, step.groups = groups;
-    return Winograd(step).scratch_bytes();
-}
-
 // sizes: chunk, channels, height, width, classes, threads. Returns null and says why in `error` where the program is
 // not valid or memory or threads are not to be had. The blob must live as long as the context.
 EXPORTED void* bnn_create(const int64_t* steps, int64_t num_steps, const uint8_t* blob, int64_t blob_bytes, int64_t arena_bytes,

@@ -1,6 +1,7 @@
 // For any processor: plain loops over the 16 channels of a group, which the compiler turns into whatever vectors the
 // baseline of the architecture has.
 #include "steps.h"
+#include "winograd.h"
 
 namespace bnn {
 namespace portable {
@@ -78,6 +79,12 @@ static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t nu
     }
     for (int p = 0; p < P; p++)
         for (int lane = 0; lane < LANES; lane++) out[p * LANES + lane] = static_cast<float>(counts[p][lane]);
+}
+
+// 16 tiles of 8 floats -> 8 rows of 16 tiles.
+static inline void split_tiles(const float* x, float* out, int64_t row) {
+    for (int tile = 0; tile < LANES; tile++)
+        for (int i = 0; i < 8; i++) out[i * row + tile] = x[8 * tile + i];
 }
 
 #include "body.inc"

@@ -68,8 +68,17 @@ enum Function : int64_t { NONE = 0, RELU = 1, CLIP = 2, LEAKY_CLIP = 3, SIGN = 4
     X(slots)       /* ABSMEAN, OUTPUT: blob: int32 [channel] the place of each channel */                            \
     X(height)      /* INPUT, WINOGRAD: of the image */                                                               \
     X(width)                                                                                                         \
-    X(scratch_at)  /* WINOGRAD: room of its own */                                                                   \
-    X(scratch_bytes)
+    X(scratch_at)  /* WINOGRAD: room of its own, for each thread */                                                  \
+    X(scratch_bytes)                                                                                                 \
+    X(conv_rows)   /* WINOGRAD: of the convolution's output */                                                       \
+    X(conv_columns)                                                                                                  \
+    X(pad_top)     /* WINOGRAD: borders of the image */                                                              \
+    X(pad_left)                                                                                                      \
+    X(pooled)      /* WINOGRAD: whether a 3x3 max pooling of stride 2 follows pre_function */                        \
+    X(pool_top)    /* WINOGRAD: its borders */                                                                       \
+    X(pool_left)                                                                                                     \
+    X(pool_rows)                                                                                                     \
+    X(pool_columns)
 
 struct Step {
 #define X(name) int64_t name;
