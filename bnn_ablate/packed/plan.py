@@ -31,8 +31,7 @@ FIELDS = (
     *("start", "t_start", "alpha", "map_at", "t_map", "scale", "shift", "function", "add_at", "t_add", "function2"),
     *("dst_at", "t_dst", "packs", "t_packs", "window", "row_words", "column_words", "mean", "divisor", "pre_scale"),
     *("pre_shift", "pre_function", "channels", "slots", "height", "width", "scratch_at", "scratch_bytes"),
-    *("conv_rows", "conv_columns", "pad_top", "pad_left", "pooled", "pool_top", "pool_left", "pool_rows"),
-    "pool_columns",
+    *("conv_rows", "conv_columns", "pad_top", "pad_left", "pooled", "pool_rows", "pool_columns"),
 )
 KINDS = {name: i for i, name in enumerate(("fill", "input", "bconv", "fconv", "pool", "absmean", "winograd", "output"))}
 FUNCTIONS = {name: i for i, name in enumerate(("none", "relu", "clip", "leaky_clip", "sign"))}
@@ -418,7 +417,6 @@ class _Planner:
         scratch = Buffer(1, 1, bytes_each * self.threads // 4, (0, 0, 0, 0), first=now, last=now)
         self.buffers.append(scratch)
         _, out_rows, out_columns = self.shapes[step.value]
-        fields = {"pooled": 0} if pool is None else {"pooled": 1, "pool_top": pool.borders[2], "pool_left": pool.borders[0]}
         row = self._row(
             "winograd",
             (*_names(stem.conv_step), *(() if pool is None else _names(step))),
@@ -437,7 +435,7 @@ class _Planner:
             pool_rows=out_rows,
             pool_columns=out_columns,
             scratch_bytes=bytes_each * self.threads,
-            **fields,
+            pooled=int(pool is not None),
         )
         self._at(row, "scratch_at", scratch)
         self._before(row, self.fusion.steps[0], (channels,), padded=False)

@@ -14,8 +14,8 @@ from bnn_ablate.packed.fuse import Fused, Fusion
 from bnn_ablate.packed.graph import Conv, Pool, output_side
 from bnn_ablate.packed.memory import LANES, groups_of
 
-#: Outputs and products of a tile along one axis, tiles whose products are summed together, rows of outputs kept.
-TILE, POINTS, TOGETHER, RING = 4, 7, 7, 8
+#: Outputs and products of a tile along one axis, and tiles whose products are summed together.
+TILE, POINTS, TOGETHER = 4, 7, 7
 #: Channels up to which the transformed tiles of a row of an image fit the second cache.
 MAX_CHANNELS = 4
 #: Taps (4) to products (7) at the points 1, -1, 2, -2, 1/2, -1/2 and infinity: powers over the distances to the others.
@@ -81,7 +81,7 @@ def _pooling(fusion: Fusion, step: Fused) -> Fused | None:
         return None
     pool = readers[0].anchor
     left, _, top, _ = pool.borders
-    fits = pool.kind == "max" and pool.kernel == (3, 3) and pool.stride == (2, 2) and max(left, top) <= 1
+    fits = pool.kind == "max" and pool.kernel == (3, 3) and pool.stride == (2, 2) and (left, top) == (1, 1)
     plain = readers[0].before is None and readers[0].before_function is None and readers[0].reads == step.value
     return readers[0] if fits and plain else None
 
@@ -124,5 +124,5 @@ def scratch_bytes(rows: int, columns: int, channels: int, groups: int) -> int:
     terms, line = 4 * channels, 8 * (tile_lanes + LANES)
     lines, split, copies = terms // 2 * POINTS * line, line, POINTS * line
     tiles, sums = POINTS**2 * terms * tile_lanes, POINTS**2 * TOGETHER * LANES
-    ring = RING * tile_columns * TILE * groups * LANES
-    return -(-4 * (lines + split + copies + tiles + sums + ring) // 64) * 64
+    made = tile_columns * TILE * TILE * groups * LANES
+    return -(-4 * (lines + split + copies + tiles + sums + made) // 64) * 64

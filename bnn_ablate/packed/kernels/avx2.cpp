@@ -42,9 +42,9 @@ static inline F select(uint16_t mask, F yes, F no) {
 constexpr int TILE_P = 4, TILE_Q = 1, FTILE_P = 3, FTILE_Q = 2;
 constexpr int64_t WORDS_IN_BYTES = 31;
 
-template <int P, int Q>
-static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
-                       const uint32_t* weights, int64_t step, float* out) {
+template <int P, int Q, class Out, class Group>
+static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
+                              const uint32_t* weights, int64_t step, Out out, Group group) {
     static_assert(Q == 1, "sixteen registers hold the bytes of one group");
     const __m256i nibble = _mm256_set1_epi8(15);
     const __m256i lookup = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
@@ -85,9 +85,9 @@ static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t nu
                 counts[p][half] = _mm256_add_epi32(counts[p][half], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
             }
     }
+    group(0);
 #pragma GCC unroll 16
-    for (int p = 0; p < P; p++)
-        store(out + p * LANES, {_mm256_cvtepi32_ps(counts[p][0]), _mm256_cvtepi32_ps(counts[p][1])});
+    for (int p = 0; p < P; p++) out(p, 0, F{_mm256_cvtepi32_ps(counts[p][0]), _mm256_cvtepi32_ps(counts[p][1])});
 }
 
 // 16 tiles of 8 floats -> 8 rows of 16 tiles.

@@ -27,9 +27,9 @@ static inline F select(uint16_t mask, F yes, F no) { return _mm512_mask_blend_ps
 
 constexpr int TILE_P = 5, TILE_Q = 4, FTILE_P = 6, FTILE_Q = 4;
 
-template <int P, int Q>
-static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
-                       const uint32_t* weights, int64_t step, float* out) {
+template <int P, int Q, class Out, class Group>
+static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
+                              const uint32_t* weights, int64_t step, Out out, Group group) {
     __m512i counts[P][Q];
 #pragma GCC unroll 16
     for (int p = 0; p < P; p++)
@@ -51,9 +51,11 @@ static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t nu
         }
     }
 #pragma GCC unroll 16
-    for (int q = 0; q < Q; q++)
+    for (int q = 0; q < Q; q++) {
+        group(q);
 #pragma GCC unroll 16
-        for (int p = 0; p < P; p++) store(out + (q * P + p) * LANES, _mm512_cvtepi32_ps(counts[p][q]));
+        for (int p = 0; p < P; p++) out(p, q, _mm512_cvtepi32_ps(counts[p][q]));
+    }
 }
 
 // 16 tiles of 8 floats -> 8 rows of 16 tiles: a transposition of 4x4 floats inside and then across quarters.

@@ -187,9 +187,8 @@ class Checker {
         if (s->conv_rows < 1 || 2 * (s->conv_rows - 1) > s->height + 5 || s->conv_columns < 1 || 2 * (s->conv_columns - 1) > s->width + 5)
             return fail("conv_rows");
         if (s->pooled) {
-            if (s->pool_top < 0 || s->pool_top > 1 || s->pool_left < 0 || s->pool_left > 1) return fail("pool_top");
-            if (s->pool_rows < 1 || 2 * (s->pool_rows - 1) - s->pool_top >= s->conv_rows || s->pool_columns < 1 ||
-                2 * (s->pool_columns - 1) - s->pool_left >= s->conv_columns)
+            // every window begins inside the outputs, but for the pixel before them
+            if (s->pool_rows < 1 || 2 * (s->pool_rows - 1) > s->conv_rows || s->pool_columns < 1 || 2 * (s->pool_columns - 1) > s->conv_columns)
                 return fail("pool_rows");
         }
         const int64_t rows = s->pooled ? s->pool_rows : s->conv_rows, columns = s->pooled ? s->pool_columns : s->conv_columns;

@@ -67,9 +67,9 @@ static inline uint32_t ones(uint32_t word) {
     return word & 63u;
 }
 
-template <int P, int Q>
-static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
-                       const uint32_t* weights, int64_t step, float* out) {
+template <int P, int Q, class Out, class Group>
+static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
+                              const uint32_t* weights, int64_t step, Out out, Group group) {
     static_assert(Q == 1, "one group at a time");
     uint32_t counts[P][LANES] = {};
     for (int64_t run = 0; run < num_runs; run++) {
@@ -77,8 +77,8 @@ static void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t nu
             for (int p = 0; p < P; p++)
                 for (int lane = 0; lane < LANES; lane++) counts[p][lane] += ones(weights[lane] ^ x[p][i]);
     }
-    for (int p = 0; p < P; p++)
-        for (int lane = 0; lane < LANES; lane++) out[p * LANES + lane] = static_cast<float>(counts[p][lane]);
+    group(0);
+    for (int p = 0; p < P; p++) out(p, 0, each([&](int i) { return static_cast<float>(counts[p][i]); }));
 }
 
 // 16 tiles of 8 floats -> 8 rows of 16 tiles.

@@ -74,9 +74,7 @@ enum Function : int64_t { NONE = 0, RELU = 1, CLIP = 2, LEAKY_CLIP = 3, SIGN = 4
     X(conv_columns)                                                                                                  \
     X(pad_top)     /* WINOGRAD: borders of the image */                                                              \
     X(pad_left)                                                                                                      \
-    X(pooled)      /* WINOGRAD: whether a 3x3 max pooling of stride 2 follows pre_function */                        \
-    X(pool_top)    /* WINOGRAD: its borders */                                                                       \
-    X(pool_left)                                                                                                     \
+    X(pooled)      /* WINOGRAD: whether a 3x3 max pooling of stride 2, borders 1, follows pre_function */            \
     X(pool_rows)                                                                                                     \
     X(pool_columns)
 

@@ -7,14 +7,13 @@ namespace bnn {
 constexpr int64_t WINOGRAD_TILE = 4;       // outputs of a tile along one axis
 constexpr int64_t WINOGRAD_POINTS = 7;     // products along one axis: 4 outputs + 4 taps - 1
 constexpr int64_t WINOGRAD_TOGETHER = 7;   // tiles whose products are summed together
-constexpr int64_t WINOGRAD_RING = 8;       // rows of outputs that are kept: two rows of tiles
 
 struct Winograd {
     int64_t tile_rows, tile_columns;
     int64_t tile_lanes;   // tile_columns rounded up to whole vectors
     int64_t terms;        // channels times the four phases
     int64_t line;         // floats of a row of transformed pixels
-    int64_t ring_row;     // floats of a row of outputs
+    int64_t slots;
 
     explicit Winograd(const Step& s)
         : tile_rows((s.conv_rows + WINOGRAD_TILE - 1) / WINOGRAD_TILE),
@@ -22,7 +21,7 @@ struct Winograd {
           tile_lanes((tile_columns + LANES - 1) / LANES * LANES),
           terms(4 * s.channels),
           line(8 * (tile_lanes + LANES)),
-          ring_row(tile_columns * WINOGRAD_TILE * s.groups * LANES) {}
+          slots(s.groups * LANES) {}
 
     int64_t weights(int64_t groups) const { return WINOGRAD_POINTS * WINOGRAD_POINTS * terms * groups * LANES; }
 
@@ -32,8 +31,11 @@ struct Winograd {
     int64_t rows_floats() const { return WINOGRAD_POINTS * line; }
     int64_t tiles_floats() const { return WINOGRAD_POINTS * WINOGRAD_POINTS * terms * tile_lanes; }
     int64_t sums_floats() const { return WINOGRAD_POINTS * WINOGRAD_POINTS * WINOGRAD_TOGETHER * LANES; }
+    // 4x4 outputs of each tile, or four rows of what it has of the windows of a pooling, three along the other axis
+    int64_t made_floats() const { return 16 * tile_columns * slots; }
+    int64_t made_row(int64_t row) const { return row * 3 * tile_columns * slots; }
     int64_t scratch_bytes() const {
-        const int64_t floats = lines_floats() + split_floats() + rows_floats() + tiles_floats() + sums_floats() + WINOGRAD_RING * ring_row;
+        const int64_t floats = lines_floats() + split_floats() + rows_floats() + tiles_floats() + sums_floats() + made_floats();
         return (floats * 4 + 63) / 64 * 64;
     }
 };
