@@ -25,7 +25,7 @@ from bnn_ablate.interop import load_network
 from bnn_ablate.job import PLAIN_ERRORS, settings_of
 from bnn_ablate.older import completed
 from bnn_ablate.provenance import pin_arithmetic
-from bnn_ablate.run import load_trained
+from bnn_ablate.trained import load_trained
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import Store
 

@@ -9,6 +9,7 @@ import base64
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -17,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from bnn_ablate.checked import STRICT
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 RunId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 
@@ -83,7 +85,16 @@ class BestHoldout:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Packed:
-    """The network as bits on the CPU. All values are null until an engine has evaluated it."""
+    """The network as bits on the CPU, on the same test images. All values are null until an engine has evaluated it.
+
+    ``disagreeing_predictions`` counts the images on which it and the float network predict two classes,
+    ``disagreeing_with_equal_signs`` those of them in which all binary convolutions read the same signs in both.
+    ``flipped_sign_bits`` are those that differ of the ``sign_bits`` that the binary convolutions read, in the first
+    ``sign_images`` test images. ``latency_ms`` are all samples of one image after ``warmup`` calls; where ``busy``, the
+    machine had other work to do, and neither they nor ``images_per_second`` (in batches of ``throughput_batch``) are
+    results.
+    ``weight_bytes`` and ``work_bytes`` are memory at work, ``file_bytes`` is packed.safetensors.
+    """
 
     status: Literal["not evaluated", "evaluated"]
     top1: Share | None
@@ -91,14 +102,35 @@ class Packed:
     disagreeing_predictions: Count | None
     flipped_sign_bits: Count | None
     file_bytes: Count | None
-    latency_ms: list[float] | None
+    latency_ms: list[Positive] | None
+    # Records of before there was an engine have none of the following.
+    disagreeing_with_equal_signs: Count | None = None
+    sign_bits: Count | None = None
+    sign_images: Count | None = None
+    weight_bytes: Count | None = None
+    work_bytes: Count | None = None
+    kernel: str | None = None
+    threads: Count | None = None
+    cpu: str | None = None
+    warmup: Count | None = None
+    busy: bool | None = None
+    images_per_second: Positive | None = None
+    throughput_batch: Count | None = None
 
     def __post_init__(self) -> None:
-        values = [value for key, value in asdict(self).items() if key != "status"]
-        if self.status == "not evaluated" and any(value is not None for value in values):
+        values = {key: value for key, value in asdict(self).items() if key != "status"}
+        missing = [key for key, value in values.items() if value is None]
+        if self.status == "not evaluated" and len(missing) < len(values):
             raise ValueError("packed.status is 'not evaluated', yet it holds values")
-        if self.status == "evaluated" and any(value is None for value in values):
-            raise ValueError("packed.status is 'evaluated', yet values are missing")
+        if self.status == "evaluated" and missing:
+            raise ValueError(f"packed.status is 'evaluated', yet values are missing: {', '.join(missing)}")
+        if self.status == "evaluated" and not self.latency_ms:
+            raise ValueError("packed.latency_ms holds no sample")
+
+    @property
+    def median_latency_ms(self) -> float | None:
+        """Milliseconds for one image; None where they were not measured, or while other work ran."""
+        return median(self.latency_ms) if self.latency_ms is not None and self.busy is False else None
 
 
 #: The packed fields before an engine exists or has run.
@@ -111,6 +143,12 @@ NOT_PACKED: dict[str, Any] = {
     "file_bytes": None,
     "latency_ms": None,
 }
+
+#: Packed fields that the same weights and images decide; the others depend on machine, kernel and threads.
+DECIDED = (
+    *("top1", "top5", "disagreeing_predictions", "disagreeing_with_equal_signs"),
+    *("flipped_sign_bits", "sign_bits", "sign_images", "file_bytes"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -203,14 +241,22 @@ def read_record(path: Path) -> Record:
 
 
 def same_result(a: Record, b: Record) -> bool:
-    """Equal in everything but time, place and latency: ids, config, weights, accuracies, curve."""
-    return _timeless(a) == _timeless(b)
+    """Equal in everything but time, place and latency: ids, config, weights, accuracies, curve.
+
+    A record of before the packed network was evaluated does not contradict one of after.
+    """
+    both_packed = a.packed.status == b.packed.status == "evaluated"
+    return _timeless(a) == _timeless(b) and (not both_packed or _decided(a.packed) == _decided(b.packed))
 
 
 def _timeless(record: Record) -> dict[str, Any]:
     plain = asdict(replace(record, curve=[replace(row, seconds=0.0) for row in record.curve]))
-    del plain["provenance"], plain["packed"]["latency_ms"]
+    del plain["provenance"], plain["packed"]
     return plain
+
+
+def _decided(packed: Packed) -> list[Any]:
+    return [getattr(packed, name) for name in DECIDED]
 
 
 def pack_bits(correct: list[bool]) -> str:

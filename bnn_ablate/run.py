@@ -1,53 +1,37 @@
-"""One run from start to finish: identity, lock, training, evaluation, record. A recipe to read top to bottom."""
+"""One run from start to finish: lock, status, training, packing, evaluation, record. A recipe to read top to bottom."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from pytorch_lightning.strategies import DDPStrategy
-from torch import nn
 
 from bnn_ablate import provenance
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
 from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.console import say
-from bnn_ablate.cost import count_cost
-from bnn_ablate.data import DataError, Splits, eval_batches, load_splits
-from bnn_ablate.evaluation import evaluate
-from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, labels, plain_config, spelt
-from bnn_ablate.models import build_network, fit_sizes, shapes_of
+from bnn_ablate.data import DataError, Splits, load_splits
+from bnn_ablate.identity import Ids, ids_of, labels, plain_config, spelt
+from bnn_ablate.models import fit_sizes, shapes_of
 from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
 from bnn_ablate.processes import as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
-from bnn_ablate.record import (
-    NOT_PACKED,
-    Accuracy,
-    BestHoldout,
-    CostFacts,
-    DataFacts,
-    Epoch,
-    Packed,
-    Provenance,
-    Record,
-    pack_bits,
-)
+from bnn_ablate.record import Record
+from bnn_ablate.result import check_engine, make_record
 from bnn_ablate.settings import Settings, SettingsError, Trainer
 from bnn_ablate.store import RunBusyError, RunFolder, State, Status, Store, job_id, now
 from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
+from bnn_ablate.trained import new_network
 
 #: How often a run looks whether the float network that another process trains is done.
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -56,20 +40,8 @@ SECONDS_BETWEEN_LOOKS = 2.0
 Report = Callable[..., None]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What the last checkpoint of a finished training holds; ``places`` has one entry a process that trained."""
-
-    network: nn.Module
-    curve: list[Epoch]
-    steps: int
-    started: str
-    places: list[dict[str, Any]]
-    peak_memory_bytes: int | None
-
-
 def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None) -> Record:
-    """Train, evaluate and record one run, or return the record it already has.
+    """Train, pack, evaluate and record one run, or return the record it already has.
 
     With pretrain=relu and the like the float network's run comes first. ``ids`` are the run's own
     (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B; ``announce`` is said once it is sure that this
@@ -78,6 +50,7 @@ def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None
     """
     check_online(settings)
     check_devices(settings.trainer)
+    check_engine(settings)
     folder = Store(Path(settings.runs)).run(ids.run_id)
     with folder.lock():
         done = folder.record()  # another process may have finished it since the caller looked
@@ -102,7 +75,7 @@ def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None
                 record = make_record(settings, splits, folder, ids)
                 folder.write_record(record)
                 if tracker is not None:
-                    tracker.finished(record, folder.path / "record.json")
+                    tracker.finished(record, folder)
             report("done")
             return record
 
@@ -238,130 +211,6 @@ def train(
     )
     with as_one_process() if parallel else nullcontext():
         trainer.fit(module, ckpt_path=folder.checkpoint if folder.checkpoint.exists() else None, weights_only=True)
-
-
-def new_network(settings: Settings) -> nn.Module:
-    """The network with the initial weights of the run's seed, in channels_last; the global generator is given back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        try:
-            network = build_network(settings.model, settings.design, **shapes_of(settings))
-        except ValueError as error:  # sizes that leave nothing of a layer, or cannot be matched
-            raise SettingsError(str(error)) from None
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    return network
-
-
-def load_trained(settings: Settings, folder: RunFolder) -> Trained:
-    """Network, curve and steps, and where they were made, as the last checkpoint holds them."""
-    checkpoint = AtomicCheckpointIO().load_checkpoint(folder.checkpoint)
-    network = new_network(settings)
-    prefix = "network."
-    network.load_state_dict(
-        {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)}
-    )
-    facts = checkpoint["bnn_ablate"]
-    return Trained(
-        network=network.eval(),
-        curve=[Epoch(**row) for row in facts["curve"]],
-        steps=checkpoint["global_step"],
-        started=facts["started"],
-        places=facts["places"],
-        peak_memory_bytes=facts["peak_memory_bytes"],
-    )
-
-
-def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids) -> Record:
-    """Evaluate the last epoch's network on the test set and write down everything a reader will ask."""
-    trained = load_trained(settings, folder)
-    expected = settings.recipe.epochs * (len(splits.train) // settings.recipe.batch_size)
-    if trained.steps != expected or len(trained.curve) != settings.recipe.epochs:
-        raise RuntimeError(
-            f"the training made {trained.steps} steps and {len(trained.curve)} epochs where the recipe asks for "
-            f"{expected} and {settings.recipe.epochs}"
-        )
-    device = torch.device("cuda" if settings.trainer.accelerator == "gpu" else "cpu")
-    batches = eval_batches(
-        splits.test,
-        settings.data,
-        settings.recipe,
-        settings.recipe.batch_size,
-        rank=0,
-        world_size=1,
-        device=device,
-        workers=settings.trainer.workers,
-    )
-    result = evaluate(trained.network.to(device), batches)
-    num_images, _, hits, top5 = result.sums
-    size = settings.data.image_size
-    cost = count_cost(trained.network, (len(settings.data.mean), size, size))
-    built = fit_sizes(settings.model, settings.design, **shapes_of(settings)).model
-    first_run = float_settings(settings)
-    first = trained.places[0]
-    last = trained.curve[-5:]
-    return Record(
-        schema=1,
-        run_id=ids.run_id,
-        cell_id=ids.cell_id,
-        results_version=RESULTS_VERSION,
-        seed=settings.seed,
-        config=plain_config(settings, ids),
-        data=DataFacts(
-            name=settings.data.name,
-            checksum=ids.checksum,
-            num_train=len(splits.train),
-            num_holdout=0 if splits.holdout is None else len(splits.holdout),
-            num_test=len(splits.test),
-        ),
-        accuracy=Accuracy(
-            num_images=int(num_images),
-            top1=hits / num_images,
-            top5=top5 / num_images,
-            correct_bits=pack_bits(result.correct.tolist()),
-        ),
-        last5_top1=sum(row.test_top1 for row in last) / len(last),
-        best_holdout=best_on_holdout(trained.curve),
-        packed=Packed(**NOT_PACKED),
-        cost=CostFacts(
-            params=cost.params,
-            params_binary=cost.params_binary,
-            size_bits=cost.size_bits,
-            macs_float=cost.macs_float,
-            macs_binary=cost.macs_binary,
-        ),
-        built=None if built == settings.model else json.loads(json.dumps(asdict(built))),
-        pretrained_by=None if first_run is None else ids_of(first_run, checksum=ids.checksum).run_id,
-        weight_digest=weight_digest(trained.network),
-        steps=trained.steps,
-        curve=trained.curve,
-        provenance=Provenance(
-            **first,
-            started=trained.started,
-            finished=now(),
-            train_seconds=sum(row.seconds for row in trained.curve),
-            resumes=len(trained.places) - 1,
-            notes=provenance.changes(trained.places),
-            peak_memory_bytes=trained.peak_memory_bytes,
-        ),
-    )
-
-
-def best_on_holdout(curve: list[Epoch]) -> BestHoldout | None:
-    """The first of the epochs that are best on the held-out images; None where none were held out."""
-    held_out = [(row.holdout_top1, -row.epoch, row.test_top1) for row in curve if row.holdout_top1 is not None]
-    if not held_out:
-        return None
-    holdout_top1, minus_epoch, test_top1 = max(held_out)
-    return BestHoldout(epoch=-minus_epoch, holdout_top1=holdout_top1, test_top1=test_top1)
-
-
-def weight_digest(network: nn.Module) -> str:
-    """SHA-256 over the names and the bytes of the state, in the order of the names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def config_yaml(settings: Settings) -> str:

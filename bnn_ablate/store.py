@@ -4,7 +4,9 @@
                   status.json       state, host, pid, times, and the traceback of a failure
                   metrics.csv       a row an epoch
                   last.ckpt         the newest checkpoint
+                  packed.safetensors   the trained network as bits
                   record.json       written last and by rename: it exists if and only if the run is done
+                  evaluations/*.json   what `python -m bnn_ablate.evaluate` measured later
     runs/studies/<name>.json        which runs a sweep is made of
 
 Every file but metrics.csv is written to a temporary name beside it, forced to the disk, and renamed.
@@ -98,6 +100,14 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def packed(self) -> Path:
+        return self.path / "packed.safetensors"
+
+    @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
 
     def record(self) -> Record | None:
         """The record of a done run, None for any other; a broken record, or another run's, is an error."""

@@ -18,6 +18,7 @@ import pytorch_lightning as pl
 from bnn_ablate.classifier import Classifier
 from bnn_ablate.record import Epoch, Record
 from bnn_ablate.settings import Settings, SettingsError
+from bnn_ablate.store import RunFolder
 
 #: Seconds that W&B may keep a run waiting; its own are 90 to begin and forever to end. A variable WANDB_INIT_TIMEOUT or
 #: WANDB_FINISH_TIMEOUT in the environment replaces them, as it does W&B's own.
@@ -28,7 +29,7 @@ FIRST_ANSWER = 10.0
 
 
 class WandbTracker:
-    """One W&B run for one run: config, curve, summary, and the record as an artifact when online.
+    """One W&B run for one run: config, curve, summary, and when online the record and the packed network as artifacts.
 
     The run is a handle of its own (``reinit="create_new"``), closed whatever happens, so that several runs in one
     process never meet in it. Once open, nothing that W&B does costs the training: the first failure is told in one
@@ -88,23 +89,23 @@ class WandbTracker:
                     self.run.log({key: value for key, value in asdict(row).items() if value is not None})
                     self.sent += 1
 
-    def finished(self, record: Record, path: Path) -> None:
-        """The whole curve, and the record's figures as the run's summary; online, the record itself as an artifact."""
+    def finished(self, record: Record, folder: RunFolder) -> None:
+        """The whole curve, and the record's figures as the run's summary; online, its files as artifacts."""
         with self._at_no_cost():
             if self.run is None and not self.lost:  # trained in another process
                 self._start()
         self.rows(record.curve)
         with self._at_no_cost():
             if self.run is not None and not self.lost:
-                self._summary(record, path)
+                self._summary(record, folder)
 
-    def _summary(self, record: Record, path: Path) -> None:
+    def _summary(self, record: Record, folder: RunFolder) -> None:
         self.run.summary.update(
             {
                 "top1": record.accuracy.top1,
                 "top5": record.accuracy.top5,
                 "last5_top1": record.last5_top1,
-                "packed": asdict(record.packed),
+                "packed": {**asdict(record.packed), "latency_ms": record.packed.median_latency_ms},
                 "cost": asdict(record.cost),
                 "weight_digest": record.weight_digest,
             }
@@ -112,9 +113,10 @@ class WandbTracker:
         if self.settings.tracking.mode == "online":
             import wandb
 
-            artifact = wandb.Artifact(f"record-{record.run_id}", type="record")
-            artifact.add_file(str(path))
-            self.run.log_artifact(artifact)
+            for kind, path in (("record", folder.path / "record.json"), ("packed", folder.packed)):
+                artifact = wandb.Artifact(f"{kind}-{record.run_id}", type=kind)
+                artifact.add_file(str(path))
+                self.run.log_artifact(artifact)
 
     def close(self, exit_code: int) -> None:
         """End the W&B run and wait, but not for ever, until the server has all of it."""

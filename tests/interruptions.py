@@ -50,17 +50,7 @@ def train_and_count_trainings(settings: Settings, path: str) -> None:
             file.write(f"{settings.design.activations.name}\n")
         return original(settings)
 
-    run.new_network = new_network
-    train_without_evaluation = run.load_trained
-
-    def load_trained(settings, folder):
-        run.new_network = original  # a network made for evaluation is none that is trained
-        try:
-            return train_without_evaluation(settings, folder)
-        finally:
-            run.new_network = new_network
-
-    run.load_trained = load_trained
+    run.new_network = new_network  # load_trained has its own
     train(settings)
 
 

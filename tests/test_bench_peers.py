@@ -11,9 +11,9 @@ import pytest
 import torch
 from network_factories import make_binary_densenet, make_dense_design, make_design, make_resnet_e
 
-from bnn_ablate.benchmarks.onnx_models import float_model, int8_model
-from bnn_ablate.benchmarks.peers import FloatResNet18, peers
-from bnn_ablate.benchmarks.simulation import Simulation
+from bnn_ablate.bench.onnx_models import float_model, int8_model
+from bnn_ablate.bench.peers import FloatResNet18, peers
+from bnn_ablate.bench.simulation import Simulation
 from bnn_ablate.models import build_network
 from bnn_ablate.packed.fold import fold
 from bnn_ablate.packed.graph import IMAGE, BinaryConv, Graph

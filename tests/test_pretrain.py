@@ -16,9 +16,10 @@ from bnn_ablate.identity import ids_of
 from bnn_ablate.layers import BinaryConv2d
 from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
 from bnn_ablate.record import same_result
-from bnn_ablate.run import new_network, run
+from bnn_ablate.run import run
 from bnn_ablate.settings import SettingsError
 from bnn_ablate.store import Store
+from bnn_ablate.trained import new_network
 
 #: A float network of one epoch, from which a network is trained on whose rate moves nothing.
 STANDING_STILL = (

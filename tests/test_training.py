@@ -15,9 +15,10 @@ from bnn_ablate.evaluation import evaluate
 from bnn_ablate.layers import BinaryConv2d
 from bnn_ablate.recipe import CosineSchedule, StepSchedule
 from bnn_ablate.record import Epoch
-from bnn_ablate.run import best_on_holdout, new_network, weight_digest
+from bnn_ablate.result import best_on_holdout, weight_digest
 from bnn_ablate.schedule import rate_factor
 from bnn_ablate.store import Store
+from bnn_ablate.trained import new_network
 
 STEP = StepSchedule(name="step", milestones=(2, 3), factor=0.1, warmup_epochs=0)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from ctypes import POINTER, c_char_p, c_double, c_float, c_int, c_int64, c_uint8, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_uint8, c_void_p
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +39,8 @@ def library() -> ctypes.CDLL:
     kernels.bnn_arena.restype = POINTER(c_uint8)
     kernels.bnn_run.argtypes = [c_void_p, c_void_p, POINTER(c_int64), c_int64, c_void_p, c_void_p]
     kernels.bnn_supported.argtypes = [c_int]
+    kernels.bnn_popcount_peak.argtypes = [c_int]
+    kernels.bnn_popcount_peak.restype = c_double
     return kernels
 
 
@@ -62,4 +64,12 @@ def chosen_kernel(kernel: str | None) -> str:
     return kernel
 
 
-__all__ = ["KERNELS", "EngineError", "available_kernels", "c_double", "c_float", "chosen_kernel", "library"]
+def popcount_peak(kernel: str) -> float:
+    """Binary MACs a second that one core reaches with a kernel's instructions and all operands in registers.
+
+    Measured in some milliseconds, the best of 20. Raises ValueError as :func:`chosen_kernel` does.
+    """
+    return float(library().bnn_popcount_peak(KERNELS.index(chosen_kernel(kernel))))
+
+
+__all__ = ["KERNELS", "EngineError", "available_kernels", "chosen_kernel", "library", "popcount_peak"]

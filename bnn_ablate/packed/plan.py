@@ -43,9 +43,9 @@ ABSENT = ("t_start", "alpha", "map_at", "scale", "add_at", "dst_at", "pre_scale"
 TOGETHER = 120
 #: Bytes of weights up to which that is so.
 SMALL_WEIGHTS = 24 * 1024
-#: Pixels of an image from which a program takes one image at a time: smaller maps would leave tiles unfilled at the end.
-LARGE_IMAGE = 96 * 96
-SMALL_IMAGE_CHUNK = 8
+#: Images go through a program together, so that small maps fill the kernels' tiles, as long as their values stay in the
+#: second cache. Measured on ResNetE18 at 32x32 (0.5 MiB an image): 1 to 8 images within 2 % of each other.
+CHUNK_BYTES, MAX_CHUNK = 2**19, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,16 +99,16 @@ def plan(graph: Graph, *, threads: int = 1, keep_signs: bool = False) -> Program
 
     Raises GraphError.
     """
-    _, height, width = graph.image_shape
-    chunk = 1 if height * width >= LARGE_IMAGE else SMALL_IMAGE_CHUNK
-    return _Planner(graph, chunk, threads, keep_signs).program()
+    one = _Planner(graph, 1, threads, keep_signs).program()
+    chunk = min(MAX_CHUNK, CHUNK_BYTES // max(one.arena_bytes, 1))
+    return one if chunk <= 1 else _Planner(graph, chunk, threads, keep_signs).program()
 
 
 class _Planner:
     def __init__(self, graph: Graph, chunk: int, threads: int, keep_signs: bool) -> None:
         self.graph, self.chunk, self.threads, self.keep = graph, chunk, threads, keep_signs
         self.fusion = Fusion(graph)
-        self.stem = find_stem(self.fusion) if chunk == 1 else None
+        self.stem = find_stem(self.fusion)
         self.blob = Blob()
         self.shapes = self._all_shapes()
         self.floats = self.fusion.with_floats()

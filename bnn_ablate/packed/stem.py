@@ -18,6 +18,8 @@ from bnn_ablate.packed.memory import LANES, groups_of
 TILE, POINTS, TOGETHER = 4, 7, 7
 #: Channels up to which the transformed tiles of a row of an image fit the second cache.
 MAX_CHANNELS = 4
+#: Pixels from which the image is worth it; below, sums in the order of the kernel give the reference's very bits.
+MIN_PIXELS = 96 * 96
 #: Taps (4) to products (7) at the points 1, -1, 2, -2, 1/2, -1/2 and infinity: powers over the distances to the others.
 FINITE = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
@@ -62,6 +64,7 @@ def find_stem(fusion: Fusion) -> Stem | None:
         and conv.weight.shape[1] <= MAX_CHANNELS
         and step.reads == image.value
         and image.value not in (step.plus, step.times)
+        and fusion.graph.image_shape[1] * fusion.graph.image_shape[2] >= MIN_PIXELS
     )
     if not fits:
         return None
@@ -87,7 +90,7 @@ def _pooling(fusion: Fusion, step: Fused) -> Fused | None:
 
 
 def stem_weights(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(c_out, c_in, 7, 7) as [group][point y][point x][channel, phase y, phase x][lane].
+    """(c_out, c_in, 7, 7) as [group][point y][point x][phase y, phase x, channel][lane].
 
     The taps of each phase, every other one along both axes with a zero behind the odd ones, at the points.
     """
@@ -96,7 +99,7 @@ def stem_weights(weight: NDArray[np.float32]) -> NDArray[np.float32]:
     taps[:, :, :7, :7] = weight
     phases = taps.reshape(c_out, c_in, 4, 2, 4, 2)  # (.., tap y, phase y, tap x, phase x)
     at_points = _points()
-    products = np.einsum("ya,xb,ocapbq->oyxcpq", at_points, at_points, phases)
+    products = np.einsum("ya,xb,ocapbq->oyxpqc", at_points, at_points, phases)
     groups = groups_of((c_out,))
     padded = np.zeros((groups * LANES, POINTS, POINTS, c_in * 4), np.float32)
     padded[:c_out] = products.reshape(c_out, POINTS, POINTS, c_in * 4)
@@ -121,7 +124,7 @@ def scratch_bytes(rows: int, columns: int, channels: int, groups: int) -> int:
     """Memory that one thread needs; kernels/winograd.h has the same sum, and the kernels refuse a smaller one."""
     tile_columns = -(-columns // TILE)
     tile_lanes = -(-tile_columns // LANES) * LANES
-    terms, line = 4 * channels, 8 * (tile_lanes + LANES)
+    terms, line = 4 * channels, 8 * (tile_lanes + LANES) + 2 * LANES
     lines, split, copies = terms // 2 * POINTS * line, line, POINTS * line
     tiles, sums = POINTS**2 * terms * tile_lanes, POINTS**2 * TOGETHER * LANES
     made = tile_columns * TILE * TILE * groups * LANES

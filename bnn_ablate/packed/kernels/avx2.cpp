@@ -42,9 +42,9 @@ static inline F select(uint16_t mask, F yes, F no) {
 constexpr int TILE_P = 4, TILE_Q = 1, FTILE_P = 3, FTILE_Q = 2;
 constexpr int64_t WORDS_IN_BYTES = 31;
 
-template <int P, int Q, class Out, class Group>
+template <int P, int Q, class Out>
 static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
-                              const uint32_t* weights, int64_t step, Out out, Group group) {
+                              const uint32_t* weights, int64_t step, Out out) {
     static_assert(Q == 1, "sixteen registers hold the bytes of one group");
     const __m256i nibble = _mm256_set1_epi8(15);
     const __m256i lookup = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
@@ -85,9 +85,41 @@ static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* con
                 counts[p][half] = _mm256_add_epi32(counts[p][half], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
             }
     }
-    group(0);
+    F values[P];
 #pragma GCC unroll 16
-    for (int p = 0; p < P; p++) out(p, 0, F{_mm256_cvtepi32_ps(counts[p][0]), _mm256_cvtepi32_ps(counts[p][1])});
+    for (int p = 0; p < P; p++) values[p] = {_mm256_cvtepi32_ps(counts[p][0]), _mm256_cvtepi32_ps(counts[p][1])};
+    out(0, values);
+}
+
+// The limit that a convolution of bits can come near: everything from registers, bytes never widened. Returns the
+// products of two bits that were summed.
+static int64_t most_counts(int64_t rounds) {
+    constexpr int P = TILE_P;
+    const __m256i nibble = _mm256_set1_epi8(15);
+    const __m256i lookup = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
+                                            2, 3, 2, 3, 3, 4);
+    __m256i bytes[P][2], w[2];
+    for (int half = 0; half < 2; half++) w[half] = _mm256_set1_epi32(half * 0x7654321);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++) bytes[p][0] = bytes[p][1] = _mm256_setzero_si256();
+    for (int64_t round = 0; round < rounds; round++) {
+        asm volatile("" : "+x"(w[0]), "+x"(w[1]));  // the compiler must not see that nothing changes
+#pragma GCC unroll 16
+        for (int p = 0; p < P; p++) {
+            const __m256i bits = _mm256_set1_epi32(p * 0x1234567);
+#pragma GCC unroll 2
+            for (int half = 0; half < 2; half++) {
+                const __m256i differ = _mm256_xor_si256(w[half], bits);
+                const __m256i low = _mm256_shuffle_epi8(lookup, _mm256_and_si256(differ, nibble));
+                const __m256i shifted = _mm256_and_si256(_mm256_srli_epi16(differ, 4), nibble);
+                bytes[p][half] = _mm256_add_epi8(bytes[p][half], low);
+                bytes[p][half] = _mm256_add_epi8(bytes[p][half], _mm256_shuffle_epi8(lookup, shifted));
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++) asm volatile("" : : "x"(bytes[p][0]), "x"(bytes[p][1]));
+    return rounds * P * 512;
 }
 
 // 16 tiles of 8 floats -> 8 rows of 16 tiles.
@@ -101,6 +133,7 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 }  // namespace avx2
 
 void run_avx2(const Step& step, const Work& work) { avx2::run_step(step, work); }
+int64_t most_counts_avx2(int64_t rounds) { return avx2::most_counts(rounds); }
 
 }  // namespace bnn
 #pragma GCC pop_options

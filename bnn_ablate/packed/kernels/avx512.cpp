@@ -27,9 +27,9 @@ static inline F select(uint16_t mask, F yes, F no) { return _mm512_mask_blend_ps
 
 constexpr int TILE_P = 5, TILE_Q = 4, FTILE_P = 6, FTILE_Q = 4;
 
-template <int P, int Q, class Out, class Group>
+template <int P, int Q, class Out>
 static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
-                              const uint32_t* weights, int64_t step, Out out, Group group) {
+                              const uint32_t* weights, int64_t step, Out out) {
     __m512i counts[P][Q];
 #pragma GCC unroll 16
     for (int p = 0; p < P; p++)
@@ -52,10 +52,38 @@ static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* con
     }
 #pragma GCC unroll 16
     for (int q = 0; q < Q; q++) {
-        group(q);
+        F values[P];
 #pragma GCC unroll 16
-        for (int p = 0; p < P; p++) out(p, q, _mm512_cvtepi32_ps(counts[p][q]));
+        for (int p = 0; p < P; p++) values[p] = _mm512_cvtepi32_ps(counts[p][q]);
+        out(q, values);
     }
+}
+
+// The limit that a convolution of bits can come near: xor, popcount and add of registers, nothing read or written.
+// Returns the products of two bits that were summed.
+static int64_t most_counts(int64_t rounds) {
+    constexpr int P = TILE_P, Q = TILE_Q;
+    __m512i counts[P][Q], x[P], w[Q];
+    for (int p = 0; p < P; p++) x[p] = _mm512_set1_epi32(p * 0x1234567);
+    for (int q = 0; q < Q; q++) w[q] = _mm512_set1_epi32(q * 0x7654321);
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++)
+#pragma GCC unroll 16
+        for (int q = 0; q < Q; q++) counts[p][q] = _mm512_setzero_si512();
+    for (int64_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 16
+        for (int q = 0; q < Q; q++) asm volatile("" : "+v"(w[q]));  // the compiler must not see that nothing changes
+#pragma GCC unroll 16
+        for (int p = 0; p < P; p++)
+#pragma GCC unroll 16
+            for (int q = 0; q < Q; q++)
+                counts[p][q] = _mm512_add_epi32(counts[p][q], _mm512_popcnt_epi32(_mm512_xor_si512(w[q], x[p])));
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < P; p++)
+#pragma GCC unroll 16
+        for (int q = 0; q < Q; q++) asm volatile("" : : "v"(counts[p][q]));
+    return rounds * P * Q * 512;
 }
 
 // 16 tiles of 8 floats -> 8 rows of 16 tiles: a transposition of 4x4 floats inside and then across quarters.
@@ -80,6 +108,7 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 }  // namespace avx512
 
 void run_avx512(const Step& step, const Work& work) { avx512::run_step(step, work); }
+int64_t most_counts_avx512(int64_t rounds) { return avx512::most_counts(rounds); }
 
 }  // namespace bnn
 #pragma GCC pop_options

@@ -178,7 +178,7 @@ class Checker {
 
     bool winograd() {
         if (!image()) return false;
-        if (s->groups < 1 || s->groups > LIMIT >> 12 || p.chunk != 1) return fail("groups");
+        if (s->groups < 1 || s->groups > LIMIT >> 12) return fail("groups");
         if (s->pre_function < 0 || s->pre_function >= FUNCTIONS) return fail("pre_function");
         if (s->pre_scale >= 0 && !(blob(s->pre_scale, s->channels, 4, "pre_scale") && blob(s->pre_shift, s->channels, 4, "pre_shift")))
             return false;
@@ -194,7 +194,7 @@ class Checker {
         const int64_t rows = s->pooled ? s->pool_rows : s->conv_rows, columns = s->pooled ? s->pool_columns : s->conv_columns;
         if (s->pixels != rows * columns) return fail("pixels");
         const Winograd sizes(*s);
-        if (sizes.line < s->width + s->pad_left + LANES) return fail("width");
+        if (sizes.line < s->width + 2 * LANES) return fail("width");
         if (!blob(s->weights, sizes.weights(s->groups), 4, "weights") || !blob(s->start, slots(), 4, "start")) return false;
         const int64_t bytes = sizes.scratch_bytes() * p.threads;
         return s->scratch_bytes >= bytes && within(s->scratch_at, bytes, p.arena_bytes, 64) ? true : fail("scratch_at");

@@ -100,6 +100,24 @@ EXPORTED const char* bnn_sources() { return BNN_SOURCES; }
 
 EXPORTED int bnn_supported(int kernel) { return kernel >= 0 && kernel < KERNELS && supported(kernel); }
 
+// The largest of a few measured rates at which this core sums products of two bits with the instructions of a kernel.
+EXPORTED double bnn_popcount_peak(int kernel) {
+    int64_t (*counts)(int64_t) = most_counts_portable;
+#if defined(__x86_64__)
+    if (kernel == AVX512) counts = most_counts_avx512;
+    if (kernel == AVX2) counts = most_counts_avx2;
+#endif
+    (void)kernel;
+    double best = 0;
+    for (int i = 0; i < 20; i++) {
+        const double before = now();
+        const int64_t done = counts(20000);
+        const double rate = static_cast<double>(done) / (now() - before);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
 // sizes: chunk, channels, height, width, classes, threads. Returns null and says why in `error` where the program is
 // not valid or memory or threads are not to be had. The blob must live as long as the context.
 EXPORTED void* bnn_create(const int64_t* steps, int64_t num_steps, const uint8_t* blob, int64_t blob_bytes, int64_t arena_bytes,

@@ -67,9 +67,9 @@ static inline uint32_t ones(uint32_t word) {
     return word & 63u;
 }
 
-template <int P, int Q, class Out, class Group>
+template <int P, int Q, class Out>
 static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* const* x, const int32_t* runs, int64_t num_runs, int64_t run_words,
-                              const uint32_t* weights, int64_t step, Out out, Group group) {
+                              const uint32_t* weights, int64_t step, Out out) {
     static_assert(Q == 1, "one group at a time");
     uint32_t counts[P][LANES] = {};
     for (int64_t run = 0; run < num_runs; run++) {
@@ -77,8 +77,21 @@ static inline __attribute__((always_inline)) void bconv_tile(const uint32_t* con
             for (int p = 0; p < P; p++)
                 for (int lane = 0; lane < LANES; lane++) counts[p][lane] += ones(weights[lane] ^ x[p][i]);
     }
-    group(0);
-    for (int p = 0; p < P; p++) out(p, 0, each([&](int i) { return static_cast<float>(counts[p][i]); }));
+    F values[P];
+    for (int p = 0; p < P; p++) values[p] = each([&](int i) { return static_cast<float>(counts[p][i]); });
+    out(0, values);
+}
+
+// The limit that a convolution of bits can come near: everything in the first cache. Returns the products of two bits
+// that were summed.
+static int64_t most_counts(int64_t rounds) {
+    uint32_t counts[LANES] = {}, words[LANES] = {};
+    for (int64_t round = 0; round < rounds; round++) {
+        asm volatile("" : : "r"(words) : "memory");  // the compiler must not see that nothing changes
+        for (int lane = 0; lane < LANES; lane++) counts[lane] += ones(words[lane] ^ static_cast<uint32_t>(round));
+    }
+    asm volatile("" : : "r"(counts) : "memory");
+    return rounds * LANES * 32;
 }
 
 // 16 tiles of 8 floats -> 8 rows of 16 tiles.
@@ -92,5 +105,6 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 }  // namespace portable
 
 void run_portable(const Step& step, const Work& work) { portable::run_step(step, work); }
+int64_t most_counts_portable(int64_t rounds) { return portable::most_counts(rounds); }
 
 }  // namespace bnn

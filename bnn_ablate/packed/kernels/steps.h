@@ -111,4 +111,9 @@ void run_avx512(const Step&, const Work&);
 void run_avx2(const Step&, const Work&);
 void run_portable(const Step&, const Work&);
 
+// Products of two bits that the instructions of a kernel sum in so many rounds with all operands at hand.
+int64_t most_counts_avx512(int64_t rounds);
+int64_t most_counts_avx2(int64_t rounds);
+int64_t most_counts_portable(int64_t rounds);
+
 }  // namespace bnn

@@ -20,7 +20,7 @@ struct Winograd {
           tile_columns((s.conv_columns + WINOGRAD_TILE - 1) / WINOGRAD_TILE),
           tile_lanes((tile_columns + LANES - 1) / LANES * LANES),
           terms(4 * s.channels),
-          line(8 * (tile_lanes + LANES)),
+          line(8 * (tile_lanes + LANES) + 2 * LANES),
           slots(s.groups * LANES) {}
 
     int64_t weights(int64_t groups) const { return WINOGRAD_POINTS * WINOGRAD_POINTS * terms * groups * LANES; }

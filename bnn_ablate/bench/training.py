@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -28,6 +28,9 @@ from bnn_ablate.models.resnet import float_resnet18
 
 IMAGE = (3, 32, 32)
 CLASSES = 10
+
+#: ``memory`` is what ``training`` starts for each contender in a process of its own.
+MODES = ("training", "memory")
 
 
 def binary_resnet() -> nn.Module:
@@ -144,7 +147,8 @@ def profile(batch: int) -> None:
         print(f"\n{name}, batch {batch}\n{trace.key_averages().table(sort_by='self_cpu_time_total', row_limit=14)}")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> int:
+    """``training`` or ``memory`` with its options. Exit code 0."""
     parser = argparse.ArgumentParser(prog="python -m bnn_ablate.bench", description=__doc__)
     modes = parser.add_subparsers(dest="mode", required=True)
     training = modes.add_parser("training", help="a training step of each contender, interleaved")
@@ -156,7 +160,7 @@ def main() -> None:
     memory.add_argument("--contender", choices=list(CONTENDERS), required=True)
     memory.add_argument("--batch", type=int, required=True)
     memory.add_argument("--threads", type=int, required=True)
-    options = parser.parse_args()
+    options = parser.parse_args(list(arguments))
 
     torch.set_num_threads(options.threads)
     if options.mode == "memory":
@@ -165,7 +169,7 @@ def main() -> None:
         contender.step()
         contender.step()
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
-        return
+        return 0
     print(f"forward of binary convolutions in whole numbers: {whole_number_convolution_works()}")
     # All before the first network: a child's peak starts at what its parent has had.
     peaks = {
@@ -175,7 +179,4 @@ def main() -> None:
         compare(batch, options.rounds, options.threads, peaks[batch])
         if options.profile:
             profile(batch)
-
-
-if __name__ == "__main__":
-    main()
+    return 0

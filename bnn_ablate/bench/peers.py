@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from bnn_ablate.benchmarks.onnx_models import float_model, int8_model
-from bnn_ablate.benchmarks.simulation import Simulation
+from bnn_ablate.bench.onnx_models import float_model, int8_model
+from bnn_ablate.bench.simulation import Simulation
 from bnn_ablate.export.openvino import to_openvino
 from bnn_ablate.models.resnet import float_resnet18
 from bnn_ablate.packed.fold import fold
@@ -29,16 +28,32 @@ from bnn_ablate.packed.lower import lower
 #: Batches of noise that set the ranges of the int8 network: enough for its speed, which is all that is asked of it.
 CALIBRATION_BATCHES = 4
 
+#: The words of --peers.
+KINDS = ("openvino", "onnxruntime", "torch", "simulation", "compiled", "larq")
+FLOAT32, INT8 = "ResNet18 float32", "ResNet18 int8"
+
 Run = Callable[[Floats], Floats]
+
+
+class NotInstalledError(RuntimeError):
+    """A contender needs what is not there; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """``run`` maps images to logits; it is None where the contender cannot be had, for the ``reason``."""
+    """An ``engine`` that runs a ``network``: ``make`` sets it up, which may take a minute, and gives images -> logits.
 
-    name: str
-    run: Run | None
-    reason: str = ""
+    ``kinds`` are the words of ``--peers`` that must all be asked for. ``make`` raises NotInstalledError.
+    """
+
+    network: str
+    engine: str
+    kinds: frozenset[str]
+    make: Callable[[], Run]
+
+    @property
+    def name(self) -> str:
+        return f"{self.network}, {self.engine}"
 
 
 class FloatResNet18:
@@ -74,7 +89,7 @@ class FloatResNet18:
         )
 
 
-def torch_module(name: str, module: nn.Module, *, threads: int, compiled: bool = False) -> Contender:
+def torch_module(module: nn.Module, *, threads: int, compiled: bool = False) -> Run:
     """``module`` in eval mode, eager or through torch.compile, in the memory format that suits CPUs."""
     module = module.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     called = torch.compile(module) if compiled else module
@@ -86,41 +101,33 @@ def torch_module(name: str, module: nn.Module, *, threads: int, compiled: bool =
         logits: Floats = called(x).numpy()
         return logits
 
-    return Contender(name, run)
+    return run
 
 
-def torch_simulation(name: str, graph: Graph, *, threads: int, compiled: bool = False) -> Contender:
-    """The binary network in floats, its weights signed beforehand."""
-    return torch_module(name, Simulation(graph), threads=threads, compiled=compiled)
-
-
-def onnxruntime_model(name: str, model: Callable[[], bytes], *, threads: int) -> Contender:
+def onnxruntime_model(model: Callable[[], bytes], *, threads: int) -> Run:
     """An ONNX file in onnxruntime. Its threads do not wait actively between calls, when it is another's turn."""
-    if absent := _absent("onnx", "onnxruntime"):
-        return Contender(name, None, absent)
+    require("onnx", "onnxruntime")
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
     session = runtime.InferenceSession(model(), options, providers=["CPUExecutionProvider"])
-    return Contender(name, lambda images: session.run(None, {"image": images})[0])
+    return lambda images: session.run(None, {"image": images})[0]
 
 
-def openvino_model(name: str, model: Callable[[], bytes], *, threads: int) -> Contender:
+def openvino_model(model: Callable[[], bytes], *, threads: int) -> Run:
     """An ONNX file in OpenVINO."""
-    if absent := _absent("onnx", "onnxruntime", "openvino"):
-        return Contender(name, None, absent)
-    return _openvino(name, import_module("openvino").Core().read_model(io.BytesIO(model())), threads=threads)
+    require("onnx", "onnxruntime", "openvino")
+    return _openvino(import_module("openvino").Core().read_model(io.BytesIO(model())), threads=threads)
 
 
-def openvino_packed(name: str, graph: Graph, *, batch: int, threads: int) -> Contender:
+def openvino_packed(graph: Graph, *, batch: int, threads: int) -> Run:
     """The binary network in OpenVINO, its binary convolutions in bits."""
-    if absent := _absent("openvino"):
-        return Contender(name, None, absent)
-    return _openvino(name, to_openvino(graph, batch=batch), threads=threads)
+    require("openvino")
+    return _openvino(to_openvino(graph, batch=batch), threads=threads)
 
 
-def _openvino(name: str, model: Any, *, threads: int) -> Contender:
+def _openvino(model: Any, *, threads: int) -> Run:
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
@@ -136,43 +143,59 @@ def _openvino(name: str, model: Any, *, threads: int) -> Contender:
         logits: Floats = request.get_output_tensor(0).data.copy()
         return logits
 
-    return Contender(name, run)
+    return run
 
 
-def larq_compute_engine(name: str) -> Contender:
+def larq_compute_engine() -> Run:
     """larq-compute-engine, which is never there: 0.16, its last, gives errors with numpy 2, which this project needs.
 
     Measured in an environment of its own its best mode, ``use_indirect_bgemm=True`` of its Python interpreter, takes
     as long as onnxruntime takes for the float ResNet18; the default one takes five times that.
     """
-    return Contender(name, None, "not installed: it does not work with numpy 2")
+    raise NotInstalledError("not installed: it does not work with numpy 2")
 
 
-def peers(network: str, graph: Graph, *, batch: int, threads: int) -> dict[str, Callable[[], Contender]]:
-    """By name, how to make each contender for the binary ``network`` of ``graph``, and for the float ResNet18.
+def same_network(network: str, graph: Graph, *, batch: int, threads: int) -> list[Contender]:
+    """Who else can run the binary network of ``graph`` on ``batch`` images at a time."""
 
-    The images are ``batch`` of the graph's. Nothing is made before it is called for: compiling takes up to a minute.
-    """
-    resnet = FloatResNet18(graph.image_shape, classes=graph.classes, batch=batch)
-    made: dict[str, Callable[[str], Contender]] = {
-        f"{network}, OpenVINO packed": lambda name: openvino_packed(name, graph, batch=batch, threads=threads),
-        f"{network}, larq-compute-engine": larq_compute_engine,
-        f"{network}, torch float simulation": lambda name: torch_simulation(name, graph, threads=threads),
-        f"{network}, torch float simulation, compiled": lambda name: torch_simulation(
-            name, graph, threads=threads, compiled=True
-        ),
-        "float ResNet18, torch": lambda name: torch_module(name, resnet.module, threads=threads),
-        "float ResNet18, torch compiled": lambda name: torch_module(
-            name, resnet.module, threads=threads, compiled=True
-        ),
-        "float ResNet18, onnxruntime": lambda name: onnxruntime_model(name, lambda: resnet.onnx, threads=threads),
-        "float ResNet18, OpenVINO": lambda name: openvino_model(name, lambda: resnet.onnx, threads=threads),
-        "int8 ResNet18, onnxruntime": lambda name: onnxruntime_model(name, lambda: resnet.onnx_int8, threads=threads),
-        "int8 ResNet18, OpenVINO": lambda name: openvino_model(name, lambda: resnet.onnx_int8, threads=threads),
-    }
-    return {name: partial(make, name) for name, make in made.items()}
+    def simulation(compiled: bool) -> Run:
+        return torch_module(Simulation(graph), threads=threads, compiled=compiled)
+
+    return [
+        Contender(network, engine, frozenset(kinds.split()), make)
+        for engine, kinds, make in (
+            ("OpenVINO packed", "openvino", partial(openvino_packed, graph, batch=batch, threads=threads)),
+            ("larq-compute-engine", "larq", larq_compute_engine),
+            ("torch, float simulation", "simulation", partial(simulation, False)),
+            ("torch compiled, float simulation", "simulation compiled", partial(simulation, True)),
+        )
+    ]
 
 
-def _absent(*modules: str) -> str:
-    """Why a contender that needs ``modules`` is not there, or nothing."""
-    return "not installed" if any(find_spec(module) is None for module in modules) else ""
+def float_networks(shape: Shape, *, classes: int, batch: int, threads: int) -> list[Contender]:
+    """ResNet18 without binary layers in float32 and int8: what the binary networks stand in for."""
+    resnet = FloatResNet18(shape, classes=classes, batch=batch)
+
+    def eager(compiled: bool) -> Run:
+        return torch_module(resnet.module, threads=threads, compiled=compiled)
+
+    return [
+        Contender(network, engine, frozenset([kind]), make)
+        for network, engine, kind, make in (
+            (FLOAT32, "torch", "torch", partial(eager, False)),
+            (FLOAT32, "torch compiled", "compiled", partial(eager, True)),
+            (FLOAT32, "onnxruntime", "onnxruntime", lambda: onnxruntime_model(lambda: resnet.onnx, threads=threads)),
+            (FLOAT32, "OpenVINO", "openvino", lambda: openvino_model(lambda: resnet.onnx, threads=threads)),
+            (INT8, "onnxruntime", "onnxruntime", lambda: onnxruntime_model(lambda: resnet.onnx_int8, threads=threads)),
+            (INT8, "OpenVINO", "openvino", lambda: openvino_model(lambda: resnet.onnx_int8, threads=threads)),
+        )
+    ]
+
+
+def require(*modules: str) -> None:
+    """Raises NotInstalledError where one of the ``modules`` cannot be imported."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ImportError:
+            raise NotInstalledError("not installed") from None

@@ -1,1 +1,0 @@
-"""What the packed engine is measured against."""
