@@ -9,7 +9,7 @@ SHELL := /bin/bash
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
-.venv/.ok: pyproject.toml constraints.txt
+.venv/.ok: pyproject.toml constraints.txt setup.py bnn_ablate/packed/sources.py $(wildcard bnn_ablate/packed/kernels/*)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
@@ -36,8 +36,8 @@ format: .venv/.ok ## format the code
 report: .venv/.ok ## tables of all runs under runs/, written to reports/
 	$(BIN)/python -m bnn_ablate.report
 
-bench: .venv/.ok ## the training step against a float network's
-	$(BIN)/python -m bnn_ablate.bench training
+bench: .venv/.ok ## inference against other engines, step by step; tables and charts in reports/bench
+	$(BIN)/python -m bnn_ablate.bench
 
 lock: .venv/.ok ## write the installed versions to constraints.txt
 	(grep '^#' constraints.txt; $(BIN)/pip freeze --disable-pip-version-check --exclude-editable | sed 's/+cpu$$//') > constraints.new

@@ -1,115 +1,240 @@
-"""``python -m bnn_ablate.evaluate run=ID [runs=DIR]`` or ``checkpoint=FILE data=NAME ...``: a network on its test set.
+"""``python -m bnn_ablate.evaluate run=ID|all [runs=DIR]``, ``checkpoint=FILE data=NAME ...`` or ``packed=FILE ...``.
 
-``run`` evaluates a trained run again, on the images and with the preparation of its own configuration; ``checkpoint`` a
-network that bnn_ablate.interop wrote, on the images that ``data`` and ``recipe`` (normalisation, crops) describe.
+A network on its test set again, float and packed, with the time of every step. ``run`` takes a trained run, the images
+and their preparation from its own configuration, and adds a file to runs/ID/evaluations; ``run=all`` takes all finished
+ones. ``checkpoint`` is a network that bnn_ablate.interop wrote, ``packed`` a packed file: ``data`` and ``recipe``
+(normalisation, crops) describe the images.
+
+    kernel=avx512|avx2|portable   the packed network's kernels (default: the fastest that this processor runs)
+    threads=N                     its threads (default: trainer.threads)
+    batch=N                       images a call where throughput is measured (default: 32)
+
+Exit status: 0; 1 where something is wrong or a run's record says otherwise.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from torch import nn
+from torch import Tensor, nn
 from yaml import YAMLError
 
 from bnn_ablate.composing import composed
 from bnn_ablate.console import say
-from bnn_ablate.data import eval_batches, load_splits
-from bnn_ablate.evaluation import Evaluation, evaluate
+from bnn_ablate.data import Batches, eval_batches, load_splits
+from bnn_ablate.evaluate_words import Asked, read_words
+from bnn_ablate.evaluation import evaluate
+from bnn_ablate.evaluation_text import line, packed_lines, timing_lines
+from bnn_ablate.evaluations import StoredEvaluation, write_evaluation
 from bnn_ablate.identity import file_digest
 from bnn_ablate.interop import load_network
 from bnn_ablate.job import PLAIN_ERRORS, settings_of
+from bnn_ablate.latency import measure
+from bnn_ablate.layer_profile import profile, profile_text
 from bnn_ablate.older import completed
-from bnn_ablate.provenance import pin_arithmetic
-from bnn_ablate.trained import load_trained
+from bnn_ablate.packed import EngineError, PackedFileError, PackedNetwork
+from bnn_ablate.packed.file import graph_to_bytes
+from bnn_ablate.packed.fold import fold
+from bnn_ablate.packed.lower import lower
+from bnn_ablate.packed.lowering import LoweringError
+from bnn_ablate.packed_evaluation import Comparison, compare, packed_facts
+from bnn_ablate.progress import bar
+from bnn_ablate.provenance import commit, host, pin_arithmetic, versions
+from bnn_ablate.record import Packed, Record
+from bnn_ablate.result import accuracy_of, weight_digest
 from bnn_ablate.settings import Settings, SettingsError
-from bnn_ablate.store import Store
+from bnn_ablate.store import RunFolder, Store, now
+from bnn_ablate.trained import load_trained
 
-#: What decides the images, their preparation, and how many are looked at at a time.
-EVALUATION = ("data", "recipe", "trainer.threads", "trainer.workers")
+#: What one sentence tells.
+TOLD = (*PLAIN_ERRORS, EngineError, PackedFileError, LoweringError)
+#: Samples of latency: more than a run takes, which has to go on.
+SAMPLES = 200
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print top-1 and top-5; exit code 0, or 1 where something is wrong or a run's record says otherwise."""
+    """Do what is asked and return the exit status."""
     if any(text in ("-h", "--help") for text in arguments):
         say(str(__doc__))
         return 0
-    given = {
-        name: text[len(name) + 1 :]
-        for name in ("run", "checkpoint")
-        for text in arguments
-        if text.startswith(name + "=")
-    }
-    others = [text for text in arguments if not text.startswith(("run=", "checkpoint="))]
     try:
-        if len(given) != 1 or len(others) != len(arguments) - 1:
-            raise SettingsError("give one of run=ID and checkpoint=FILE")
-        return _run(given["run"], others) if "run" in given else _checkpoint(Path(given["checkpoint"]), others)
-    except PLAIN_ERRORS as error:
+        asked = read_words(arguments)
+        if asked.what == "run" and asked.name == "all":
+            return _all_runs(asked)
+        return {"run": _run, "checkpoint": _checkpoint, "packed": _packed}[asked.what](asked)
+    except TOLD as error:
         say(f"error: {error}")
         return 1
 
 
-def _run(run_id: str, others: Sequence[str]) -> int:
-    runs = [text.removeprefix("runs=") for text in others if text.startswith("runs=")]
-    places = [text for text in others if not text.startswith("runs=")]
-    for text in places:
-        if not text.startswith(("data.root=", "trainer.threads=")):
-            raise SettingsError(
-                f"{text} does not apply to run={run_id}: a run may only be given data.root and trainer.threads"
-            )
-    folder = Store(Path(runs[-1] if runs else "runs")).run(run_id)
+def _all_runs(asked: Asked) -> int:
+    """Every finished run, whatever becomes of the others."""
+    finished = [folder.path.name for folder in Store(asked.runs).runs() if (folder.path / "record.json").exists()]
+    if not finished:
+        raise SettingsError(f"run=all: no run in {asked.runs} is finished")
+    failures = 0
+    for number, run_id in enumerate(finished, start=1):
+        try:
+            failures += _run(asked.of_run(run_id), steps=False)
+        except TOLD as error:
+            failures += 1
+            say(f"error: {error}  (run {run_id})")
+        except Exception as error:
+            failures += 1
+            say(f"{''.join(traceback.format_exception(error))}error: {error}  (run {run_id})")
+        say(f"{number} of {len(finished)} runs, {failures} with an error")
+    return 1 if failures else 0
+
+
+def _run(asked: Asked, *, steps: bool = True) -> int:
+    folder = Store(asked.runs).run(asked.name)
+    settings = _settings_of_run(folder, asked)
+    record = folder.record()
+    network = load_trained(settings, folder).network
+    packed, file_bytes = _packed_of_run(folder, network, settings, asked)
+    compared = _compared(f"run {asked.name}", network, packed, settings)
+    commit_id, dirty = commit()
+    stored = StoredEvaluation(
+        schema=1,
+        run_id=asked.name,
+        weight_digest=weight_digest(network),
+        time=now(),
+        host=host(),
+        commit=commit_id,
+        dirty=dirty,
+        versions=versions(),
+        accuracy=accuracy_of(compared.floats),
+        packed=_facts(compared, packed, file_bytes, asked),
+        layers=profile(packed),
+    )
+    try:
+        path = write_evaluation(folder.evaluations, stored)
+    except OSError as error:
+        raise SettingsError(f"{folder.evaluations} cannot be written: {error.strerror}") from None
+    say(line(f"run {asked.name}", compared.floats))
+    say(packed_lines(stored.packed))
+    say(f"  written to  {path}")
+    if steps:
+        say(f"\n{profile_text(stored.layers)}")
+    return _said_otherwise(record, stored)
+
+
+def _settings_of_run(folder: RunFolder, asked: Asked) -> Settings:
     status = folder.status()
     config_file = folder.path / "config.yaml"
     if status is None or not config_file.exists() or status.state not in ("trained", "done"):
         state = "is not there" if status is None or not config_file.exists() else f"is {status.state}"
-        raise SettingsError(f"run={run_id} {state} in {folder.path.parent}: only a trained run can be evaluated")
-    saved: Any = OmegaConf.to_container(OmegaConf.load(config_file))
-    config = OmegaConf.create(completed(saved))
+        raise SettingsError(f"run={asked.name} {state} in {asked.runs}: only a trained run can be evaluated")
     try:
-        config.merge_with(OmegaConf.from_dotlist(places))
+        saved: Any = OmegaConf.to_container(OmegaConf.load(config_file))
+        config = OmegaConf.create(completed(saved))
+    except (YAMLError, OSError, TypeError, ValueError):
+        raise SettingsError(f"{config_file} is damaged") from None
+    try:
+        config.merge_with(OmegaConf.from_dotlist(list(asked.others)))
     except YAMLError:
-        raise SettingsError(f"{' '.join(places)} cannot be read: give values such as data.root=FOLDER") from None
-    settings = settings_of(config)
-    result = answers(load_trained(settings, folder).network, settings)
-    say(line(f"run {run_id}", result))
-    record = folder.record()
-    if record is not None and record.accuracy.top1 != result.sums[2] / result.sums[0]:
-        say(f"the record says top-1 {100 * record.accuracy.top1:.2f} %: another kind of CPU, or other images")
-        return 1
-    return 0
+        raise SettingsError(f"{' '.join(asked.others)} cannot be read: give values such as data.root=FOLDER") from None
+    return settings_of(config)
 
 
-def _checkpoint(path: Path, others: Sequence[str]) -> int:
-    for text in others:
-        if not text.startswith(EVALUATION):
-            raise SettingsError(f"{text} does not apply to checkpoint={path}: only {', '.join(EVALUATION)} are read")
+def _packed_of_run(
+    folder: RunFolder, network: nn.Module, settings: Settings, asked: Asked
+) -> tuple[PackedNetwork, int]:
+    """The run's own packed file; runs of before there was an engine have none, and are packed now."""
+    if folder.packed.exists():
+        return _loaded(folder.packed, settings, asked), folder.packed.stat().st_size
+    return _packed_now(network, settings, asked)
+
+
+def _loaded(path: Path, settings: Settings, asked: Asked) -> PackedNetwork:
+    return PackedNetwork.load(path, threads=asked.engine_threads(settings), kernel=asked.kernel)
+
+
+def _packed_now(network: nn.Module, settings: Settings, asked: Asked) -> tuple[PackedNetwork, int]:
+    """The packed network of a float one, and the bytes of a file that is not written."""
+    size = settings.data.image_size
+    graph = fold(lower(network, (len(settings.data.mean), size, size)))
+    packed = PackedNetwork(graph, threads=asked.engine_threads(settings), kernel=asked.kernel)
+    return packed, len(graph_to_bytes(graph))
+
+
+def _said_otherwise(record: Record | None, stored: StoredEvaluation) -> int:
+    """1 where the record has another accuracy, which is told."""
+    if record is None:
+        return 0
+    different = []
+    if record.accuracy.top1 != stored.accuracy.top1:
+        different.append(f"top-1 {100 * record.accuracy.top1:.2f} %")
+    if record.packed.top1 is not None and record.packed.top1 != stored.packed.top1:
+        different.append(f"packed top-1 {100 * record.packed.top1:.2f} %")
+    if different:
+        say(f"the record says {' and '.join(different)}: another kind of CPU, other images, or a changed file")
+    return 1 if different else 0
+
+
+def _checkpoint(asked: Asked) -> int:
+    path = Path(asked.name)
     network, facts = load_network(path)
-    settings = settings_of(composed((), others))
-    data = settings.data
-    for name, ours, theirs in (
-        ("channels", len(data.mean), facts.in_channels),
-        ("classes", data.num_classes, facts.num_classes),
-    ):
-        if ours != theirs:
-            raise SettingsError(f"data={data.name} has {ours} {name} and checkpoint={path} {theirs}: choose other data")
-    say(
-        line(
-            f"{path.name} ({facts.model.name} of {facts.source.file}, {file_digest(path)[:12]})",
-            answers(network, settings),
-        )
-    )
+    settings = settings_of(composed((), asked.others))
+    _check_images(f"checkpoint={path}", settings, facts.in_channels, facts.num_classes, None)
+    packed, file_bytes = _packed_now(network, settings, asked)
+    compared = _compared(path.name, network, packed, settings)
+    said = f"{path.name} ({facts.model.name} of {facts.source.file}, {file_digest(path)[:12]})"
+    say(line(said, compared.floats))
+    say(packed_lines(_facts(compared, packed, file_bytes, asked)))
+    say(f"\n{profile_text(profile(packed))}")
     return 0
 
 
-def answers(network: nn.Module, settings: Settings) -> Evaluation:
-    """The network's answers on the test images of ``settings``, in float32 on the CPU."""
+def _packed(asked: Asked) -> int:
+    path = Path(asked.name)
+    settings = settings_of(composed((), asked.others))
+    packed = _loaded(path, settings, asked)
+    channels, height, width = packed.image_shape
+    _check_images(f"packed={path}", settings, channels, packed.classes, (height, width))
+    batches = _batches(settings)
+    with bar(path.name, len(batches)) as step:
+        result = evaluate(packed, _counted(batches, step))
+    say(line(path.name, result))
+    alone = Comparison(result, result, 0, 0, 0, 0, 0)
+    say(timing_lines(_facts(alone, packed, path.stat().st_size, asked)))
+    say(f"\n{profile_text(profile(packed))}")
+    return 0
+
+
+def _check_images(what: str, settings: Settings, channels: int, classes: int, size: tuple[int, int] | None) -> None:
+    data = settings.data
+    wanted: list[tuple[str, Any, Any]] = [
+        ("channels", len(data.mean), channels),
+        ("classes", data.num_classes, classes),
+    ]
+    if size is not None:
+        wanted.append(("pixels", f"{data.image_size}x{data.image_size}", f"{size[0]}x{size[1]}"))
+    for name, ours, theirs in wanted:
+        if ours != theirs:
+            raise SettingsError(f"data={data.name} has {ours} {name} and {what} {theirs}: choose other data")
+
+
+def _compared(name: str, network: nn.Module, packed: PackedNetwork, settings: Settings) -> Comparison:
+    batches = _batches(settings)
+    with bar(name, len(batches)) as step:
+        return compare(network, packed, _counted(batches, step))
+
+
+def _facts(compared: Comparison, packed: PackedNetwork, file_bytes: int, asked: Asked) -> Packed:
+    return packed_facts(compared, packed, measure(packed, samples=SAMPLES, batch=asked.batch), file_bytes)
+
+
+def _batches(settings: Settings) -> Batches:
+    """The test images of ``settings``, for the CPU."""
     pin_arithmetic(settings.trainer.threads)
-    batches = eval_batches(
+    return eval_batches(
         load_splits(settings.data).test,
         settings.data,
         settings.recipe,
@@ -119,13 +244,12 @@ def answers(network: nn.Module, settings: Settings) -> Evaluation:
         device=torch.device("cpu"),
         workers=settings.trainer.workers,
     )
-    return evaluate(network, batches)
 
 
-def line(name: str, result: Evaluation) -> str:
-    """The result in one line."""
-    count, _, hits, top5 = result.sums
-    return f"{name}: test top-1 {100 * hits / count:.2f} %, top-5 {100 * top5 / count:.2f} % of {count:.0f} images"
+def _counted(batches: Batches, step: Callable[[], None]) -> Iterator[tuple[Tensor, Tensor]]:
+    for batch in batches:
+        yield batch
+        step()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import io
 import logging
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,7 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if not (trainer.is_global_zero and sys.stderr.isatty()):
             return
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self.bar = _new_bar()
         self.bar.start()
         steps = pl_module.recipe.epochs * pl_module.steps_per_epoch
         self.bar.add_task(self.run_id, total=steps, completed=trainer.global_step)
@@ -114,3 +110,19 @@ def csv_text(rows: list[Epoch], *, header: bool) -> str:
         writer.writeheader()
     writer.writerows(asdict(row) for row in rows)
     return buffer.getvalue()
+
+
+@contextmanager
+def bar(description: str, total: int) -> Iterator[Callable[[], None]]:
+    """A bar of ``total`` steps where standard error is a terminal, nothing elsewhere. Yields what counts a step."""
+    if not sys.stderr.isatty():
+        yield lambda: None
+        return
+    with _new_bar() as shown:
+        task = shown.add_task(description, total=total)
+        yield lambda: shown.advance(task)
+
+
+def _new_bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)

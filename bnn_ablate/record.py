@@ -10,7 +10,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from bnn_ablate.checked import STRICT
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Checked = TypeVar("Checked")
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 RunId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
@@ -232,8 +233,13 @@ def record_to_json(record: Record) -> str:
 
 def read_record(path: Path) -> Record:
     """Read record.json; anything unknown, missing or of the wrong type is a RecordError that names the file."""
+    return read_checked(_RECORD, path)
+
+
+def read_checked(kind: TypeAdapter[Checked], path: Path) -> Checked:
+    """Read a JSON file of one kind. Raises RecordError with the file, the field, and what is wrong with it."""
     try:
-        return _RECORD.validate_json(path.read_bytes())
+        return kind.validate_json(path.read_bytes())
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = "".join(f".{step}" for step in first["loc"]).removeprefix(".")

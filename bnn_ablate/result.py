@@ -12,6 +12,7 @@ from torch import nn
 from bnn_ablate import provenance
 from bnn_ablate.cost import count_cost
 from bnn_ablate.data import Splits, eval_batches
+from bnn_ablate.evaluation import Evaluation
 from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, plain_config
 from bnn_ablate.latency import measure
 from bnn_ablate.models import fit_sizes, shapes_of
@@ -61,7 +62,6 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
         workers=settings.trainer.workers,
     )
     compared = compare(trained.network.to(device), packed, batches)
-    num_images, _, hits, top5 = compared.floats.sums
     built = fit_sizes(settings.model, settings.design, **shapes_of(settings)).model
     first_run = float_settings(settings)
     first = trained.places[0]
@@ -80,12 +80,7 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
             num_holdout=0 if splits.holdout is None else len(splits.holdout),
             num_test=len(splits.test),
         ),
-        accuracy=Accuracy(
-            num_images=int(num_images),
-            top1=hits / num_images,
-            top5=top5 / num_images,
-            correct_bits=pack_bits(compared.floats.correct.tolist()),
-        ),
+        accuracy=accuracy_of(compared.floats),
         last5_top1=sum(row.test_top1 for row in last) / len(last),
         best_holdout=best_on_holdout(trained.curve),
         packed=packed_facts(compared, packed, measure(packed), folder.packed.stat().st_size),
@@ -111,6 +106,13 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
             peak_memory_bytes=trained.peak_memory_bytes,
         ),
     )
+
+
+def accuracy_of(result: Evaluation) -> Accuracy:
+    """An evaluation as a record says it."""
+    count, _, hits, top5 = result.sums
+    correct_bits = pack_bits(result.correct.tolist())
+    return Accuracy(num_images=int(count), top1=hits / count, top5=top5 / count, correct_bits=correct_bits)
 
 
 def best_on_holdout(curve: list[Epoch]) -> BestHoldout | None:

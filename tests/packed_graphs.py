@@ -89,7 +89,7 @@ def normal(rng: np.random.Generator, *shape: int) -> Array:
 
 # --- any graph ---------------------------------------------------------------------------------------------------
 
-CHANNELS = st.one_of(st.sampled_from((1, 2, 3, 5, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 80)), st.integers(1, 40))
+CHANNELS = st.one_of(st.sampled_from((1, 2, 3, 5, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 80, 130)), st.integers(1, 40))
 SIDES = st.integers(1, 7)
 FUNCTIONS = ("relu", "clip", "leaky_clip", "sign")
 #: Factors beside the usual ones: nothing, either sign of it, the largest that keeps values finite, subnormal ones.
@@ -148,8 +148,8 @@ def _conv(draw: DrawFn, draft: Draft, rng: np.random.Generator, x: str) -> str:
     weight = normal(rng, c_out, shape[0] // groups, *kernel)
     if draw(st.booleans()):
         weight = weight < 0
-    # one value a map is what the planner can write around it
-    return draft.conv(x, weight, normal(rng, c_out), groups=groups, border=0.0, **window)
+    border = draw(st.sampled_from((0.0, 0.0, 0.0, 1.0, -0.5)))
+    return draft.conv(x, weight, normal(rng, c_out), groups=groups, border=border, **window)
 
 
 def _pool(draw: DrawFn, draft: Draft, rng: np.random.Generator, x: str) -> str:

@@ -12,7 +12,14 @@ import torch
 from network_factories import make_binary_densenet, make_dense_design, make_design, make_resnet_e
 
 from bnn_ablate.bench.onnx_models import float_model, int8_model
-from bnn_ablate.bench.peers import FloatResNet18, peers
+from bnn_ablate.bench.peers import (
+    KINDS,
+    Contender,
+    FloatResNet18,
+    NotInstalledError,
+    float_networks,
+    same_network,
+)
 from bnn_ablate.bench.simulation import Simulation
 from bnn_ablate.models import build_network
 from bnn_ablate.packed.fold import fold
@@ -101,28 +108,38 @@ def graph() -> Graph:
     return fold(lower(binary_network(make_resnet_e(), make_design()), SHAPE))
 
 
+def contenders(graph: Graph, batch: int) -> list[Contender]:
+    """All but what is compiled, which takes most of a minute."""
+    sizes = {"batch": batch, "threads": 1}
+    found = [*same_network("small", graph, **sizes), *float_networks(graph.image_shape, classes=10, **sizes)]
+    return [contender for contender in found if "compiled" not in contender.kinds]
+
+
 @torch.no_grad()
 def test_contenders_that_are_there_answer_with_logits(graph: Graph) -> None:
     images = noise(2)
     expected = Simulation(graph)(torch.from_numpy(images)).numpy()
-    for name, make in peers("small", graph, batch=2, threads=1).items():
-        if "compiled" in name:  # the compiler takes most of a minute
+    for contender in contenders(graph, 2):
+        try:
+            run = contender.make()
+        except NotInstalledError as error:
+            assert str(error).startswith("not installed")
             continue
-        contender = make()
-        assert contender.name == name
-        if contender.run is None:
-            assert contender.reason.startswith("not installed")
-            continue
-        logits = contender.run(images)
+        logits = run(images)
         assert logits.shape == (2, 10)
-        if name.startswith("small"):
+        if contender.network == "small":
             np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_contenders_of_libraries_that_are_not_there_say_so(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("openvino", "onnxruntime", "onnx"):
         monkeypatch.setitem(sys.modules, module, None)
-    for name, make in peers("small", graph, batch=1, threads=1).items():
-        if "OpenVINO" in name or "onnxruntime" in name:
-            assert make().run is None
-            assert make().reason == "not installed"
+    missing = [each for each in contenders(graph, 1) if "OpenVINO" in each.engine or "onnxruntime" in each.engine]
+    assert len(missing) == 5
+    for contender in missing:
+        with pytest.raises(NotInstalledError, match=r"^not installed$"):
+            contender.make()
+
+
+def test_every_contender_can_be_asked_for(graph: Graph) -> None:
+    assert {kind for contender in contenders(graph, 1) for kind in contender.kinds} == set(KINDS) - {"compiled"}

@@ -244,4 +244,5 @@ def test_runs_of_other_designs_train_and_are_recorded(overrides, bnn_ablate, sto
     assert record.accuracy.num_images == 24
     assert (record.best_holdout is not None) == ("data.holdout=16" in overrides)
     assert (record.curve[0].frozen_weights is not None) == ("grad=approxsign_both" in overrides)
-    assert record.packed.status == "not evaluated"
+    assert record.packed.top1 == record.accuracy.top1
+    assert (record.packed.disagreeing_predictions, record.packed.flipped_sign_bits) == (0, 0)

@@ -62,13 +62,13 @@ def test_a_record_that_says_otherwise_is_told_and_is_no_success(done, capsys):
 
 
 WRONG = [
-    ([], "give one of run=ID and checkpoint=FILE"),
-    (["run=a", "checkpoint=b"], "give one of run=ID and checkpoint=FILE"),
+    ([], "give one of run=ID, run=all, checkpoint=FILE and packed=FILE"),
+    (["run=a", "checkpoint=b"], "give one of run=ID, run=all, checkpoint=FILE and packed=FILE"),
     (["run=0123456789ab"], "run=0123456789ab is not there in runs"),
     (["run=0123456789ab", "grad=ste"], "grad=ste does not apply to run=0123456789ab"),
     (["checkpoint=/absent"], "/absent"),
     (["checkpoint=a", "scaling=xnor"], "scaling=xnor does not apply to checkpoint=a: only data, recipe"),
-    (["run=a", "run=b"], "give one of run=ID and checkpoint=FILE"),
+    (["run=a", "run=b"], "run= can be given once"),
 ]
 
 

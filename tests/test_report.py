@@ -37,12 +37,12 @@ grid
 all runs: model=resnet_e18, model.width=0.25, data=digits, data.image_size=16, recipe=quick, recipe.epochs=10,
   recipe.batch_size=64, recipe.optimizer=adam, recipe.optimizer.lr=0.01, grad.clip=1.0, order=post
 
-scaling  grad        top-1 %  ± 95 %       n  top-5 %  packed top-1 %    MiB  MACs (M)  time  state
--------  ----------  -------  ------  ------  -------  --------------  -----  --------  ----  -------------------
-none     ste           80.00   24.84  3 of 3   100.00   not evaluated  0.500      1.50  90 s  done
-none     approxsign    90.00       —  1 of 3   100.00   not evaluated  0.500      1.50  90 s  1 done, 2 missing
-channel  ste         missing       —  0 of 3        —               —      —         —     —  3 missing
-channel  approxsign   failed       —  0 of 1        —               —      —         —     —  failed: OSError: no
+scaling  grad        top-1 %  ± 95 %       n  top-5 %  packed top-1 %  packed ms    MiB  MACs (M)  time  state
+-------  ----------  -------  ------  ------  -------  --------------  ---------  -----  --------  ----  ------------------------
+none     ste           80.00   24.84  3 of 3   100.00   not evaluated          —  0.500      1.50  90 s  done
+none     approxsign    90.00       —  1 of 3   100.00   not evaluated          —  0.500      1.50  90 s  1 done, 2 missing
+channel  ste         missing       —  0 of 3        —               —          —      —         —     —  3 missing
+channel  approxsign   failed       —  0 of 1        —               —          —      —         —     —  failed: OSError: no
 
 ± is a 95 % Student-t interval over seeds only: the sampling of the test images is not in it.
 One run has no interval; seed=0,1,2 costs about 3.0 min more.

@@ -25,9 +25,11 @@ def test_the_server_is_sent_the_whole_run(online, server):
     assert sent.summary["top1"] == pytest.approx(record.accuracy.top1)
     assert sent.summary["weight_digest"] == record.weight_digest
     assert sent.exit_codes == [0]
-    (artifact,) = server.artifacts
-    assert artifact["artifactCollectionName"] == f"record-{record.run_id}"
-    assert server.files["/artifact/record.json"] == (run.path / "record.json").read_bytes()
+    assert sent.summary["packed"]["top1"] == pytest.approx(record.packed.top1)
+    names = [artifact["artifactCollectionName"] for artifact in server.artifacts]
+    assert sorted(names) == [f"packed-{record.run_id}", f"record-{record.run_id}"]
+    for name in ("record.json", "packed.safetensors"):
+        assert server.files[f"/artifact/{name}"] == (run.path / name).read_bytes()
 
 
 def test_a_server_that_goes_away_during_the_run_costs_nothing(online, server):

@@ -42,22 +42,22 @@ class Agreement:
     same_class: int
     #: of a logit, over the standard deviation of all expected logits
     difference: float
+    tolerance: float
 
     @property
     def right(self) -> bool:
         return self.equal > 0
 
     def __str__(self) -> str:
-        if self.equal == self.images:
-            return f"equal ({self.difference:.0e})"
-        return f"{self.equal} of {self.images} equal, {self.same_class} of one class, {self.difference:.1g} at most"
+        alike = "equal" if self.tolerance == ROUNDING else "alike"
+        return f"{self.equal}/{self.images} {alike}, {self.same_class} same class, apart {self.difference:.1g}"
 
 
 def compare(answers: Floats, expected: Floats, tolerance: float = ROUNDING) -> Agreement:
     """Logits (N, classes) against those that are right; a difference is in units of the spread of the latter."""
     apart = np.abs(answers - expected).max(1) / max(float(expected.std()), 1e-30)
     same = answers.argmax(1) == expected.argmax(1)
-    return Agreement(len(expected), int((apart <= tolerance).sum()), int(same.sum()), float(apart.max()))
+    return Agreement(len(expected), int((apart <= tolerance).sum()), int(same.sum()), float(apart.max()), tolerance)
 
 
 def checked(run: Run, expected: Run, batch: int, images: Floats, tolerance: float = ROUNDING) -> Agreement:
@@ -75,12 +75,20 @@ def _answers(run: Run, images: Floats, batch: int) -> Floats:
 
 def noise(batch: int, shape: tuple[int, int, int]) -> Floats:
     """Images for :func:`checked`, in whole batches."""
-    count = -(-max(MOST_CHECKED if batch < MOST_CHECKED else batch, batch) // batch) * batch
+    count = -(-MOST_CHECKED // batch) * batch
     return np.random.default_rng(0).standard_normal((count, *shape)).astype(np.float32)
 
 
-#: Seconds of the calls of one contender by the number of their round.
-Samples = dict[int, float]
+@dataclass(frozen=True)
+class Sample:
+    """Seconds of one call: by the clock, and of processors, which others on the machine disturb less."""
+
+    wall: float
+    cpu: float
+
+
+#: One contender's calls by the number of their round.
+Samples = dict[int, Sample]
 
 
 def interleaved(runs: Mapping[str, Run], always: Sequence[str], images: Floats, rounds: int) -> dict[str, Samples]:
@@ -89,7 +97,7 @@ def interleaved(runs: Mapping[str, Run], always: Sequence[str], images: Floats, 
     A turn is a call that is not timed, for caches, threads and clock rate to become the contender's own, and one that
     is. Slow contenders take part in fewer rounds; those named in ``always`` in all of them.
     """
-    once = {name: _timed(run, images) for name, run in runs.items()}
+    once = {name: _timed(run, images).wall for name, run in runs.items()}
     total = sum(once[name] for name in always)
     rounds = max(min(rounds, FEWEST_ROUNDS), min(rounds, int(3 * SECONDS * len(always) / total)))
     every = {
@@ -112,7 +120,7 @@ def interleaved(runs: Mapping[str, Run], always: Sequence[str], images: Floats, 
     return samples
 
 
-def _timed(run: Run, images: Floats) -> float:
-    start = time.perf_counter()
+def _timed(run: Run, images: Floats) -> Sample:
+    wall, cpu = time.perf_counter(), time.process_time()
     run(images)
-    return time.perf_counter() - start
+    return Sample(time.perf_counter() - wall, time.process_time() - cpu)

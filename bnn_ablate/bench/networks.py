@@ -52,7 +52,7 @@ def binary_network(model: str, size: int, overrides: Sequence[str] = ()) -> Netw
         )
         fill_statistics(module, shape)
     name = settings.model.name
-    title = TITLES[name] if name in TITLES else name
+    title = TITLES.get(name, name)
     return Network(" ".join([title, *overrides]), module.eval(), shape, classes)
 
 

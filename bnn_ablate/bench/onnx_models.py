@@ -5,8 +5,10 @@ Built from the graph of a network instead of by torch.onnx, which wants a furthe
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,7 @@ def int8_model(model: bytes, batches: Sequence[Floats]) -> bytes:
             images = next(self.batches, None)
             return None if images is None else {IMAGE: images}
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, quiet():
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(model)
         quantization.quantize_static(
@@ -77,6 +79,16 @@ def int8_model(model: bytes, batches: Sequence[Floats]) -> bytes:
             weight_type=quantization.QuantType.QInt8,
         )
         return target.read_bytes()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without onnxruntime's advice to prepare the model, which has no BatchNorms left to fold."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _constants(node: Node) -> dict[str, Any]:

@@ -74,11 +74,11 @@ class Fusion:
         self.signs: list[Signs] = []
         self.parts: dict[str, tuple[str, ...]] = {}
         self.layouts: dict[str, Layout] = {}
-        self._owners = self._owned()
         self._available: set[str] = set()
         self._begun: set[str] = set()
         self._open: list[Fused] = []
         self._image()
+        self._owners = self._owned()
         for node in graph.nodes:
             self._visit(node)
 
@@ -259,18 +259,23 @@ class Fusion:
         node = self.nodes.get(value)
         if isinstance(node, Affine) and value not in self._begun:
             value, affine = node.inputs[0], node
-        if value == self.steps[0].value:  # signs of the image: packed by a step of their own
-            self._emit(Fused(anchor=None, reads=value, value=f"{conv.name}/image"), self.layouts[value])
-            value = f"{conv.name}/image"
+        if value in self._unpacked:  # packed by a step of their own
+            self._emit(Fused(anchor=None, reads=value, value=f"{conv.name}/copy"), self.layouts[value])
+            value = f"{conv.name}/copy"
         step.reads = value
         self.signs.append(Signs(conv, value, affine))
+
+    @property
+    def _unpacked(self) -> set[str]:
+        """Values whose steps pack no signs, and write nothing but whole maps of their own: the image, means over channels."""
+        return {self.steps[0].value, *(node.name for node in self.graph.nodes if isinstance(node, AbsMean))}
 
     # --- concatenations ----------------------------------------------------------------------------------------------
 
     def _owned(self) -> dict[tuple[str, int], bool]:
         """Which part of which concatenation is written straight into its place: a value's last one."""
         owners: dict[tuple[str, int], bool] = {}
-        taken: set[str] = {IMAGE}
+        taken = set(self._unpacked)
         for node in reversed(self.graph.nodes):
             if isinstance(node, Concat):
                 for i, name in enumerate(node.inputs):

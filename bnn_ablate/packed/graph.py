@@ -6,7 +6,7 @@ for the kernels. Every value is a feature map (C, H, W) of float32 for one image
 
 Exactness: the sums of a :class:`BinaryConv` are whole numbers below 2^24 and exact in float32. An :class:`Affine` is
 one fused multiply-add, rounded once. Sums of float convolutions and means run over the kernel's rows, its columns and
-then channels, each term one fused multiply-add, rounded to float32.
+then channels, each term one fused multiply-add, rounded to float32. All of this is promised for finite values.
 """
 
 from __future__ import annotations

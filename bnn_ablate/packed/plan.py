@@ -574,9 +574,9 @@ class _Planner:
                 before += self.shapes[leaf][0]
             taken = slice(before + first, before + last)
             thresholds, flips = thresholds_of(signs.affine.scale[taken], signs.affine.shift[taken])
-        # places without a channel compare with -inf, which leaves their bits 0
-        padded = _in_slots(thresholds, here, fill=-np.inf)
-        bits = np.zeros((groups_of(here), LANES), bool)
+        # nothing reaches a threshold of NaN: flipped, the bits of places without a channel are 0 whatever lies there
+        padded = _in_slots(thresholds, here, fill=np.nan)
+        bits = np.ones((groups_of(here), LANES), bool)
         bits.reshape(-1)[slots_of(here)] = flips
         words = np.packbits(bits, axis=1, bitorder="little").view("<u2")
         return self.blob.add(padded), self.blob.add(words)

@@ -82,15 +82,16 @@ def _inside(
 def thresholds_of(
     scale: NDArray[np.float32], shift: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Thresholds t and flips such that scale x + shift >= 0 is (x >= t) != flip for every float32 x, exactly.
+    """Thresholds t and flips such that fma(x, scale, shift) >= 0 is (x >= t) != flip for every float32 x, exactly.
 
-    A rising line is not negative from the smallest float32 t on at which it is not; a falling one up to a largest one,
+    The multiply-add is rounded: to -0, which is not negative, from -2^-150 on. A rising line is not negative from the smallest float32 t on at which it is not; a falling one up to a largest one,
     above which it is flipped. A product of two float32 is exact in float64, so the comparison that finds t is too.
     """
     rising, flat = scale > 0, scale == 0
     size = np.where(flat, 1, np.abs(scale)).astype(np.float64)
     # rising: x >= -shift / size; falling: -size x + shift >= 0, x <= shift / size
-    bound = np.where(rising, -shift.astype(np.float64), shift.astype(np.float64))
+    reach = shift.astype(np.float64) + 2.0**-150  # exact for a small shift, and no product is as close to a large one
+    bound = np.where(rising, -reach, reach)
     with np.errstate(over="ignore"):
         t = (bound / size).astype(np.float32)
     t = np.clip(t, np.finfo(np.float32).min, np.finfo(np.float32).max)

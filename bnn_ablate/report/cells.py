@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bnn_ablate.record import Record
+from bnn_ablate.record import Packed, Record
 from bnn_ablate.report.runs import Contents, Run, missing_run
 from bnn_ablate.study import Study
 
@@ -21,6 +21,11 @@ class Cell:
     def records(self) -> list[Record]:
         """The records of its done runs; nothing else enters a mean."""
         return [run.record for run in self.runs if run.record is not None]
+
+    @property
+    def packed(self) -> list[Packed]:
+        """What its packed networks gave; runs that no engine has evaluated are left out."""
+        return [run.packed for run in self.runs if run.packed is not None and run.packed.status == "evaluated"]
 
 
 def study_cells(study: Study, runs: Mapping[str, Run]) -> list[Cell]:

@@ -8,14 +8,18 @@ from collections.abc import Sequence
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.labels import Labels, cell_leaves
 from bnn_ablate.report.numbers import counted, duration, joined
-from bnn_ablate.report.rows import error_of
+from bnn_ablate.report.rows import error_of, latencies
 
 #: The seeds that a study of three runs a cell has.
 SEEDS = (0, 1, 2)
 
+#: Share of sign bits that re-ordered float sums may flip in the packed network.
+MOST_FLIPS = 1e-4
+
 UNITS = (
     "top-1 and top-5: the last epoch's network on the test set. MiB: 1 bit a binary weight, 32 bits the rest. MACs: of "
-    "convolutions for one image, float + binary / 64. time: mean training time of a run."
+    "convolutions for one image, float + binary / 64. time: mean training time of a run. packed: the same network as "
+    "bits on the CPU; packed ms: median time of one image, where nothing else ran."
 )
 
 
@@ -28,6 +32,8 @@ def notes(cells: Sequence[Cell], labels: Labels) -> list[str]:
         *_cancelled_scaling(cells),
         *_not_counted(cells),
         *_not_matched(cells),
+        *_packed_differs(cells),
+        *_latency(cells),
     ]
     if labels.alike:
         found.append(
@@ -112,3 +118,38 @@ def _not_matched(cells: Sequence[Cell]) -> list[str]:
             "classic_macs are matched."
         ]
     return []
+
+
+def _packed_differs(cells: Sequence[Cell]) -> list[str]:
+    """Where the packed network is not the float one, and whether rounding explains it."""
+    found = []
+    differing = [(run, run.packed) for cell in cells for run in cell.runs if run.packed is not None]
+    apart = {str(run.run_id): packed for run, packed in differing if packed.disagreeing_predictions}
+    if apart:
+        runs = joined([f"run {run_id}: {packed.disagreeing_predictions}" for run_id, packed in apart.items()])
+        found.append(f"Test images on which the packed and the float network predict two classes: {runs}.")
+    for run, packed in differing:
+        if packed.disagreeing_with_equal_signs:
+            found.append(
+                f"run {run.run_id}: {packed.disagreeing_with_equal_signs} of them though all signs are equal, which is "
+                "an error of the packed network or a tie."
+            )
+        if packed.sign_bits and packed.flipped_sign_bits and packed.flipped_sign_bits > MOST_FLIPS * packed.sign_bits:
+            found.append(
+                f"run {run.run_id}: {packed.flipped_sign_bits} of {packed.sign_bits} signs differ in the packed "
+                f"network, more than the share of {MOST_FLIPS:g} that rounding explains."
+            )
+    return found
+
+
+def _latency(cells: Sequence[Cell]) -> list[str]:
+    """Where packed times were measured, and how many are not shown."""
+    places = sorted({where for cell in cells for where in latencies(cell)})
+    found = [f"packed ms: {' / '.join(places)}."] if places else []
+    busy = sum(packed.busy is True for cell in cells for packed in cell.packed)
+    if busy:
+        found.append(
+            f"packed ms of {counted(busy, 'run')} not shown: other work ran on the machine. "
+            "python -m bnn_ablate.evaluate run=all measures again."
+        )
+    return found

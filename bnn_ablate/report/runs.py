@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bnn_ablate.evaluations import packed_results
 from bnn_ablate.older import completed
-from bnn_ablate.record import Record, RecordError, same_result
+from bnn_ablate.record import Packed, Record, RecordError, same_result
 from bnn_ablate.store import RunFolder, State, Store
 from bnn_ablate.study import Job, Study, read_study
 
@@ -24,7 +25,8 @@ class Run:
     """One run as the report sees it: done with a record, or without one for the reason that ``state`` names.
 
     ``broken``: its files cannot be read, ``error`` says why. ``missing``: planned, and no folder is there. What is not
-    known of such a run is None; its ``config`` is empty.
+    known of such a run is None; its ``config`` is empty. ``packed`` are a done run's packed results that count, with
+    those of later evaluations; ``problem`` says which of these could not be read.
     """
 
     run_id: str | None
@@ -34,6 +36,8 @@ class Run:
     config: Mapping[str, Any]
     record: Record | None
     error: str | None
+    packed: Packed | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ def read_stores(roots: Sequence[Path]) -> Contents:
             run = read_run(folder, root)
             if run.state == "broken":
                 problems.append(str(run.error))
+            if run.problem is not None:
+                problems.append(run.problem)
             known = runs.get(folder.path.name)
             if known is not None and known.record is not None and run.record is not None:
                 if not same_result(known.record, run.record):
@@ -93,6 +99,11 @@ def read_run(folder: RunFolder, root: Path) -> Run:
         return _broken(
             folder, _relative(error, root) if isinstance(error, RecordError) else f"{name}: {error.strerror}"
         )
+    packed, problem = record.packed, None
+    try:
+        packed = packed_results(record, folder.evaluations)
+    except RecordError as error:
+        problem = _relative(error, root)
     return Run(
         run_id=name,
         cell_id=record.cell_id,
@@ -101,6 +112,8 @@ def read_run(folder: RunFolder, root: Path) -> Run:
         config=completed(record.config),
         record=record,
         error=None,
+        packed=packed,
+        problem=problem,
     )
 
 

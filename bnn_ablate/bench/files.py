@@ -1,0 +1,41 @@
+"""Results in files: Markdown for people, JSON and CSV with every sample for programs, and charts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from bnn_ablate.atomic import write_atomically
+from bnn_ablate.bench.chart import write_charts
+from bnn_ablate.bench.results import Results
+from bnn_ablate.bench.tables import markdown
+
+
+def write(results: Results, folder: Path) -> list[Path]:
+    """Write all of it into ``folder``, in place of what an earlier benchmark left there; the files."""
+    texts = {"bench.md": markdown(results), "bench.json": as_json(results), "bench.csv": as_csv(results)}
+    for name, text in texts.items():
+        write_atomically(folder / name, text.encode())
+    charts = [file for group in results.groups for file in write_charts(group, folder, results.facts)]
+    return [*(folder / name for name in texts), *charts]
+
+
+def as_json(results: Results) -> str:
+    """Everything; samples are seconds of a whole batch by round."""
+    return json.dumps(asdict(results), indent=1) + "\n"
+
+
+def as_csv(results: Results) -> str:
+    """A line a sample."""
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(["size", "batch", "threads", "network", "engine", "ours", "round", "seconds", "cpu_seconds"])
+    for group in results.groups:
+        for row in group.rows:
+            for i, sample in row.samples.items():
+                cells = [group.size, group.batch, group.threads, row.network, row.engine, row.ours, i]
+                lines.writerow([*cells, sample.wall, sample.cpu])
+    return text.getvalue()
