@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bnn_ablate.evaluations import StoredEvaluation, write_evaluation
 from bnn_ablate.record import (
     NOT_PACKED,
     Accuracy,
@@ -25,7 +26,7 @@ from bnn_ablate.report.cells import loose_cells
 from bnn_ablate.report.labels import sorted_cells
 from bnn_ablate.report.runs import read_runs
 from bnn_ablate.report.tables import make_table, to_text
-from bnn_ablate.store import State, Status, Store
+from bnn_ablate.store import RunFolder, State, Status, Store
 from bnn_ablate.study import add_run, plan_jobs
 
 #: Ten test images, so that accuracies are tenths.
@@ -166,6 +167,24 @@ def put_done(root: Path, record: Record) -> Record:
     folder.write_status(make_status(record, "done"))
     folder.write_record(record)
     return record
+
+
+def put_evaluation(folder: RunFolder, record: Record, **changes: Any) -> Path:
+    """Add a later evaluation to a done run; ``changes`` are of its packed results."""
+    evaluation = StoredEvaluation(
+        schema=1,
+        run_id=record.run_id,
+        weight_digest=record.weight_digest,
+        time="2026-01-02T00:00:00+00:00",
+        host="bench",
+        commit=None,
+        dirty=None,
+        versions={},
+        accuracy=record.accuracy,
+        packed=make_packed(**changes),
+        layers=[],
+    )
+    return write_evaluation(folder.evaluations, evaluation)
 
 
 def put_status(root: Path, record: Record, state: State, error: str | None = None) -> Record:

@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, given, note, reject, settings
 from hypothesis import strategies as st
 from packed_graphs import Array, Draft, described, graphs, normal
 
-from bnn_ablate.packed import plan, reference
+from bnn_ablate.packed import reference
 from bnn_ablate.packed.engine import PackedNetwork
 from bnn_ablate.packed.graph import AbsMean, Add, Concat, Graph, GraphError, Multiply
 from bnn_ablate.packed.library import available_kernels
+from bnn_ablate.packed.plan import MAX_CHUNK, plan
 
 ONE = (1, 1, 1, 1)
 
@@ -44,19 +45,19 @@ def check(graph: Graph, x: Array, *, threads: int = 1) -> None:
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2, 9]),
     st.sampled_from([1, 1, 2, 3]),
-    st.sampled_from([1, plan.LARGE_IMAGE]),
+    st.sampled_from([1, MAX_CHUNK]),
 )
-def test_any_graph_gives_the_references_bits(graph: Graph, seed: int, count: int, threads: int, large_image: int):
+def test_any_graph_gives_the_references_bits(graph: Graph, seed: int, count: int, threads: int, chunk: int):
     note(described(graph))
     x = normal(np.random.default_rng(seed), count, *graph.image_shape)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plan, "LARGE_IMAGE", large_image)  # whether images are taken one by one
+        patch.setattr("bnn_ablate.packed.plan.MAX_CHUNK", chunk)  # images that go through together
         try:
-            plan.plan(graph)
+            program = plan(graph)
         except GraphError as error:  # a value that is read with two kinds of border
             assert "one is possible" in str(error)
             reject()
-        if any(line.kind == "winograd" for line in plan.plan(graph).lines):
+        if any(line.kind == "winograd" for line in program.lines):
             reject()
         check(graph, x, threads=threads)
 

@@ -104,7 +104,29 @@ def test_packed_values_are_all_there_or_none_is() -> None:
         replace(whole, top1=None)
     with pytest.raises(ValidationError, match="yet it holds values"):
         replace(whole, status="not evaluated")
+    with pytest.raises(ValidationError, match="values are missing: busy"):
+        replace(whole, busy=None)
+    with pytest.raises(ValidationError, match="holds no sample"):
+        replace(whole, latency_ms=[])
     assert isinstance(whole, Packed)
+
+
+def test_a_record_of_before_there_was_an_engine_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+
+    def older(plain: dict[str, Any]) -> None:
+        names = ("status", "top1", "top5", "disagreeing_predictions", "flipped_sign_bits", "file_bytes", "latency_ms")
+        plain["packed"] = {name: plain["packed"][name] for name in names}
+
+    path.write_text(changed(older))
+    assert read_record(path) == make_record()
+
+
+def test_a_latency_that_was_measured_while_other_work_ran_has_no_median() -> None:
+    quiet = packed(make_record(), top1=0.8).packed
+    assert quiet.median_latency_ms == 2.0  # of 9, 2 and 1
+    assert replace(quiet, busy=True).median_latency_ms is None
+    assert make_record().packed.median_latency_ms is None
 
 
 def test_time_and_place_do_not_make_results_differ() -> None:
@@ -117,3 +139,13 @@ def test_time_and_place_do_not_make_results_differ() -> None:
     assert same_result(record, elsewhere)
     assert not same_result(record, replace(record, weight_digest="e" * 64))
     assert not same_result(record, make_record(correct=8))
+
+
+def test_the_machine_of_the_packed_network_does_not_make_results_differ_and_its_answers_do() -> None:
+    record = packed(make_record(), top1=0.8)
+    elsewhere = {"kernel": "avx2", "threads": 2, "cpu": "other", "latency_ms": [5.0], "busy": True, "work_bytes": 9}
+    assert same_result(record, packed(make_record(), top1=0.8, images_per_second=1.0, **elsewhere))
+    assert same_result(record, make_record())  # which was not evaluated
+    assert not same_result(record, packed(make_record(), top1=0.7))
+    assert not same_result(record, packed(make_record(), top1=0.8, disagreeing_predictions=1))
+    assert not same_result(record, packed(make_record(), top1=0.8, flipped_sign_bits=1))

@@ -12,6 +12,7 @@ from factories import (
     make_report,
     packed,
     put_done,
+    put_evaluation,
     put_grid,
     put_status,
     put_study,
@@ -37,12 +38,12 @@ grid
 all runs: model=resnet_e18, model.width=0.25, data=digits, data.image_size=16, recipe=quick, recipe.epochs=10,
   recipe.batch_size=64, recipe.optimizer=adam, recipe.optimizer.lr=0.01, grad.clip=1.0, order=post
 
-scaling  grad        top-1 %  ± 95 %       n  top-5 %  packed top-1 %  packed ms    MiB  MACs (M)  time  state
--------  ----------  -------  ------  ------  -------  --------------  ---------  -----  --------  ----  ------------------------
-none     ste           80.00   24.84  3 of 3   100.00   not evaluated          —  0.500      1.50  90 s  done
-none     approxsign    90.00       —  1 of 3   100.00   not evaluated          —  0.500      1.50  90 s  1 done, 2 missing
-channel  ste         missing       —  0 of 3        —               —          —      —         —     —  3 missing
-channel  approxsign   failed       —  0 of 1        —               —          —      —         —     —  failed: OSError: no
+scaling  grad        top-1 %  ± 95 %       n  top-5 %  packed %  packed ms    MiB  MACs (M)  time  state
+-------  ----------  -------  ------  ------  -------  --------  ---------  -----  --------  ----  -------------------
+none     ste           80.00   24.84  3 of 3   100.00         —          —  0.500      1.50  90 s  done
+none     approxsign    90.00       —  1 of 3   100.00         —          —  0.500      1.50  90 s  1 done, 2 missing
+channel  ste         missing       —  0 of 3        —         —          —      —         —     —  3 missing
+channel  approxsign   failed       —  0 of 1        —         —          —      —         —     —  failed: OSError: no
 
 ± is a 95 % Student-t interval over seeds only: the sampling of the test images is not in it.
 One run has no interval; seed=0,1,2 costs about 3.0 min more.
@@ -51,6 +52,7 @@ failed: OSError: no (run RUN)
 data=digits with 10 test images is a smoke test, not evidence: one image is 10.00 points.
 scaling=channel in order=post is an identity check, not a treatment: the BatchNorm that follows cancels alpha, forward
   and in the gradient of the weights, up to eps and rounding. A difference is chance.
+4 runs without a packed evaluation: python -m bnn_ablate.evaluate run=all makes one.
 """
 
 
@@ -192,7 +194,76 @@ def test_packed_accuracy_is_shown_once_it_was_evaluated(tmp_path: Path) -> None:
     first = put_done(tmp_path, packed(make_record(seed=0), top1=0.7))
     second = put_done(tmp_path, make_record(seed=1))
     assert "70.00 (1 of 2 runs)" in runs_table(tmp_path, [first.run_id, second.run_id])
-    assert "not evaluated" in runs_table(tmp_path, [second.run_id])
+    assert "1 run without a packed evaluation" in runs_table(tmp_path, [second.run_id])
+    assert "without a packed evaluation" not in runs_table(tmp_path, [first.run_id])
+
+
+def test_packed_predictions_that_differ_are_flagged_and_told_run_by_run(tmp_path: Path) -> None:
+    apart = put_done(tmp_path, packed(make_record(seed=0), top1=0.7, disagreeing_predictions=2))
+    equal = put_done(tmp_path, packed(make_record(seed=1), top1=0.9))
+    text = runs_table(tmp_path, [apart.run_id, equal.run_id])
+    assert "80.00 (2 differ)" in text
+    assert f"predict two classes: run {apart.run_id}: 2." in text
+    assert "rounding explains" not in text
+    assert "though all signs are equal" not in text
+
+
+def test_more_than_rounding_explains_is_told(tmp_path: Path) -> None:
+    # 100 of 1,000,000 signs are the share of 1e-4 that is allowed
+    allowed = put_done(tmp_path, packed(make_record(seed=0), top1=0.7, flipped_sign_bits=100))
+    assert "rounding explains" not in runs_table(tmp_path, [allowed.run_id])
+    wrong = {"disagreeing_predictions": 2, "disagreeing_with_equal_signs": 1, "flipped_sign_bits": 101}
+    beyond = put_done(tmp_path, packed(make_record(seed=1), top1=0.7, **wrong))
+    text = runs_table(tmp_path, [beyond.run_id])
+    assert f"run {beyond.run_id}: 101 of 1000000 signs differ in the packed network" in text
+    assert f"run {beyond.run_id}: 1 of them though all signs are equal" in text
+
+
+def test_latency_is_the_mean_of_medians_and_a_busy_one_is_never_shown(tmp_path: Path) -> None:
+    quiet = [
+        put_done(tmp_path, packed(make_record(seed=0), top1=0.7)),  # 2 ms
+        put_done(tmp_path, packed(make_record(seed=1), top1=0.7, latency_ms=[7.0, 5.0, 4.0])),
+    ]
+    busy = put_done(tmp_path, packed(make_record(seed=2), top1=0.7, latency_ms=[123.0], busy=True))
+    text = runs_table(tmp_path, [run.run_id for run in (*quiet, busy)])
+    row = next(line for line in text.splitlines() if "3 of 3" in line)
+    assert row.split()[6:8] == ["70.00", "3.50"], row
+    assert "packed ms: kernel avx512, 1 thread, some CPU." in text
+    assert "packed ms of 1 run not shown, because other work ran on the machine" in text
+    assert make_report(tmp_path, tmp_path / "out") == 0
+    assert not any("123" in path.read_text() for path in (tmp_path / "out").iterdir())
+    runs = rows_of(tmp_path / "out" / "other-runs.runs.csv")
+    assert [run["packed_latency_ms"] for run in runs] == ["2.0", "5.0", "NA"]
+    assert [run["packed_images_per_second"] for run in runs] == ["500.0", "500.0", "NA"]
+
+
+def test_latencies_of_two_machines_are_not_averaged(tmp_path: Path) -> None:
+    first = put_done(tmp_path, packed(make_record(seed=0), top1=0.7))
+    second = put_done(tmp_path, packed(make_record(seed=1), top1=0.7, cpu="another CPU", latency_ms=[5.0]))
+    text = runs_table(tmp_path, [first.run_id, second.run_id])
+    assert "5.00 / 2.00" in text
+    assert "packed ms: kernel avx512, 1 thread, another CPU / kernel avx512, 1 thread, some CPU." in text
+
+
+def test_an_evaluation_on_a_quiet_machine_takes_the_place_of_busy_times(tmp_path: Path) -> None:
+    busy = put_done(tmp_path, packed(make_record(seed=0), top1=0.7, latency_ms=[123.0], busy=True))
+    folder = Store(tmp_path).run(busy.run_id)
+    for changes in ({"latency_ms": [4.0]}, {"threads": 2}, {"kernel": "avx2"}, {"busy": True}):
+        put_evaluation(folder, busy, top1=0.7, **changes)
+    text = runs_table(tmp_path, [busy.run_id])
+    assert "70.00       4.00" in text
+    assert "not shown" not in text
+
+
+def test_a_damaged_evaluation_is_a_problem_and_the_record_counts(tmp_path: Path) -> None:
+    busy = put_done(tmp_path, packed(make_record(seed=0), top1=0.7, busy=True))
+    folder = Store(tmp_path).run(busy.run_id)
+    path = put_evaluation(folder, busy, top1=0.7)
+    path.write_text("{")
+    assert make_report(tmp_path, tmp_path / "out") == 1
+    assert f"- {busy.run_id}/evaluations/{path.name}: " in (tmp_path / "out" / "index.md").read_text()
+    (run,) = rows_of(tmp_path / "out" / "other-runs.runs.csv")
+    assert (run["state"], float(run["packed_top1_percent"])) == ("done", pytest.approx(70))
 
 
 def test_one_run_is_a_table_of_one_row(tmp_path: Path) -> None:

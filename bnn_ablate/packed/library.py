@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from ctypes import POINTER, c_char_p, c_double, c_int, c_int64, c_uint8, c_void_p
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,11 @@ class EngineError(RuntimeError):
 
 @cache
 def library() -> ctypes.CDLL:
-    """The kernels. Raises EngineError where they are not built, or from other sources than those that are here."""
-    path = Path(__file__).with_name(sources.LIBRARY)
+    """The kernels. Raises EngineError where they are not built, or from other sources than those that are here.
+
+    The environment variable BNN_ABLATE_KERNELS names another library of the same sources: one with sanitizers.
+    """
+    path = Path(os.environ.get("BNN_ABLATE_KERNELS", Path(__file__).with_name(sources.LIBRARY)))
     again = "run `make` or `pip install -e .` again"
     try:
         kernels = ctypes.CDLL(str(path))

@@ -13,13 +13,14 @@ from bnn_ablate.report.rows import error_of, latencies
 #: The seeds that a study of three runs a cell has.
 SEEDS = (0, 1, 2)
 
+AGAIN = "python -m bnn_ablate.evaluate run=all"
 #: Share of sign bits that re-ordered float sums may flip in the packed network.
 MOST_FLIPS = 1e-4
 
 UNITS = (
     "top-1 and top-5: the last epoch's network on the test set. MiB: 1 bit a binary weight, 32 bits the rest. MACs: of "
-    "convolutions for one image, float + binary / 64. time: mean training time of a run. packed: the same network as "
-    "bits on the CPU; packed ms: median time of one image, where nothing else ran."
+    "convolutions for one image, float + binary / 64. time: mean training time of a run. packed %: top-1 of the "
+    "same network as bits on the CPU; packed ms: its median time for one image, where nothing else ran."
 )
 
 
@@ -32,6 +33,7 @@ def notes(cells: Sequence[Cell], labels: Labels) -> list[str]:
         *_cancelled_scaling(cells),
         *_not_counted(cells),
         *_not_matched(cells),
+        *_not_packed(cells),
         *_packed_differs(cells),
         *_latency(cells),
     ]
@@ -120,6 +122,11 @@ def _not_matched(cells: Sequence[Cell]) -> list[str]:
     return []
 
 
+def _not_packed(cells: Sequence[Cell]) -> list[str]:
+    count = sum(len(cell.records) - len(cell.packed) for cell in cells)
+    return [f"{counted(count, 'run')} without a packed evaluation: {AGAIN} makes one."] if count else []
+
+
 def _packed_differs(cells: Sequence[Cell]) -> list[str]:
     """Where the packed network is not the float one, and whether rounding explains it."""
     found = []
@@ -149,7 +156,7 @@ def _latency(cells: Sequence[Cell]) -> list[str]:
     busy = sum(packed.busy is True for cell in cells for packed in cell.packed)
     if busy:
         found.append(
-            f"packed ms of {counted(busy, 'run')} not shown: other work ran on the machine. "
-            "python -m bnn_ablate.evaluate run=all measures again."
+            f"packed ms of {counted(busy, 'run')} not shown, because other work ran on the machine: {AGAIN} measures "
+            "again."
         )
     return found

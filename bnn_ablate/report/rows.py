@@ -104,7 +104,7 @@ def state_word(cell: Cell) -> str:
 
 
 #: Titles of the measured columns.
-TITLES = ("top-1 %", "± 95 %", "n", "top-5 %", "packed top-1 %", "packed ms", "MiB", "MACs (M)", "time", "state")
+TITLES = ("top-1 %", "± 95 %", "n", "top-5 %", "packed %", "packed ms", "MiB", "MACs (M)", "time", "state")
 
 
 def shown(cell: Cell, measured: Measured) -> tuple[str, ...]:
@@ -129,7 +129,7 @@ def shown(cell: Cell, measured: Measured) -> tuple[str, ...]:
 
 def _packed(measured: Measured, n: int) -> str:
     if measured.packed_top1 is None:
-        return "not evaluated"
+        return DASH  # a note says so
     of_some = f" ({measured.packed_top1.n} of {counted(n, 'run')})" if measured.packed_top1.n < n else ""
     apart = f" ({measured.disagreeing} differ)" if measured.disagreeing else ""
     return percent(measured.packed_top1.mean) + of_some + apart
