@@ -89,6 +89,16 @@ def train_and_die_in_evaluation(settings: Settings, call: int) -> None:
     train(settings)
 
 
+def train_and_fail_to_pack(settings: Settings) -> None:
+    from bnn_ablate import result
+
+    def write_packed(*_):
+        raise ZeroDivisionError("on purpose")
+
+    result.write_packed = write_packed
+    train(settings)
+
+
 def exit_as_the_command_line_does(settings: Settings) -> None:
     from bnn_ablate.job import train as train_or_interrupt
 

@@ -122,8 +122,7 @@ def test_contenders_that_are_there_answer_with_logits(graph: Graph) -> None:
     for contender in contenders(graph, 2):
         try:
             run = contender.make()
-        except NotInstalledError as error:
-            assert str(error).startswith("not installed")
+        except NotInstalledError:
             continue
         logits = run(images)
         assert logits.shape == (2, 10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from conftest import TINY
@@ -9,6 +11,7 @@ from omegaconf import OmegaConf
 
 from bnn_ablate.checkpoint import AtomicCheckpointIO
 from bnn_ablate.evaluate import main
+from bnn_ablate.evaluations import read_evaluation
 from bnn_ablate.identity import ids_of
 from bnn_ablate.run import run
 from bnn_ablate.store import Store
@@ -69,6 +72,16 @@ WRONG = [
     (["checkpoint=/absent"], "/absent"),
     (["checkpoint=a", "scaling=xnor"], "scaling=xnor does not apply to checkpoint=a: only data, recipe"),
     (["run=a", "run=b"], "run= can be given once"),
+    (["run=a", "kernel=sse2"], "kernel=sse2 is unknown: choose one of "),
+    (["run=a", "threads=0"], "threads=0 must be a whole number from 1 to 256"),
+    (["run=a", "threads=many"], "threads=many must be a whole number from 1 to 256"),
+    (["run=a", "batch=0"], "batch=0 must be a whole number from 1 to 4096"),
+    (["run=a", "batch=-1"], "batch=-1 must be a whole number from 1 to 4096"),
+    (["run=a", "kernel="], "kernel= is empty"),
+    (["run=all", "runs=/absent"], "run=all: no run in /absent is finished"),
+    (["packed=/absent"], "/absent does not exist"),
+    (["packed=a", "grad=ste"], "grad=ste does not apply to packed=a: only data, recipe"),
+    (["checkpoint=a", "runs=b"], "runs=b does not apply to checkpoint=a"),
 ]
 
 
@@ -92,3 +105,114 @@ def test_a_runs_checkpoint_is_not_mistaken_for_a_converted_network(done, capsys)
 def test_help_says_what_can_be_given(capsys):
     assert main(["--help"]) == 0
     assert "checkpoint=FILE" in capsys.readouterr().out
+
+
+@pytest.fixture
+def evaluated(done, capsys):
+    """Evaluate the run with further words; its exit code, what it printed, and the file that it added."""
+    record, runs = done
+
+    def call(*words):
+        folder = runs / record.run_id / "evaluations"
+        before = set(folder.glob("*")) if folder.exists() else set()
+        code = main([f"run={record.run_id}", f"runs={runs}", *words])
+        (added,) = set(folder.glob("*")) - before
+        return code, capsys.readouterr().out, added
+
+    return call
+
+
+def test_an_evaluation_is_added_to_the_run_and_nothing_else_is_touched(done, evaluated):
+    record, runs = done
+    folder = runs / record.run_id
+
+    def others():
+        return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    before = others()
+    code, shown, path = evaluated("kernel=portable", "threads=2", "batch=3")
+    assert code == 0
+    assert others() == before
+    assert path.name.endswith("-portable-2-3.json")
+    stored = read_evaluation(path)
+    assert (stored.run_id, stored.weight_digest) == (record.run_id, record.weight_digest)
+    assert stored.accuracy == record.accuracy
+    facts = stored.packed
+    assert (facts.kernel, facts.threads, facts.throughput_batch) == ("portable", 2, 3)
+    for name in ("top1", "top5", "disagreeing_predictions", "flipped_sign_bits", "sign_bits", "file_bytes"):
+        assert getattr(facts, name) == getattr(record.packed, name), name
+    assert f"{facts.flipped_sign_bits} of {facts.sign_bits:,} sign bits of 24 images flipped" in shown
+    assert str(path) in shown
+
+
+def test_the_profile_has_a_line_for_every_step_and_adds_up(done, evaluated):
+    record, _ = done
+    _, shown, path = evaluated()
+    layers = read_evaluation(path).layers
+    # MACs as cost.py counts them, and the classifier's, which it leaves out: 16 features, 10 classes
+    assert sum(layer.macs for layer in layers if layer.kind == "bconv") == record.cost.macs_binary
+    assert sum(layer.macs for layer in layers) == record.cost.macs_binary + record.cost.macs_float + 16 * 10
+    assert all((layer.share_of_peak is not None) == (layer.kind == "bconv") for layer in layers)
+    rows = shown.partition("GMAC/s")[2].splitlines()[2:]
+    assert len(rows) == len(layers) + 1
+    assert "stages.0.0.body.0" in shown
+    for row, layer in zip(rows, layers, strict=False):
+        assert row.split()[0] == f"{1000 * layer.seconds:.4f}"
+        assert row.split()[-1] == layer.names[-1]
+
+
+def test_a_run_of_before_there_was_an_engine_is_packed_and_keeps_its_folder(done, evaluated):
+    record, runs = done
+    path = runs / record.run_id / "packed.safetensors"
+    whole = path.read_bytes()
+    path.unlink()
+    try:
+        code, _, added = evaluated()
+        assert code == 0
+        assert not path.exists()
+    finally:
+        path.write_bytes(whole)
+    assert read_evaluation(added).packed.file_bytes == len(whole)
+
+
+def test_all_runs_are_evaluated_and_a_broken_one_stops_none(done, make_settings, capsys):
+    record, runs = done
+    other = make_settings(*TINY, f"runs={runs}", "seed=1")
+    broken = run(other, ids_of(other), "")
+    assert main(["run=all", f"runs={runs}"]) == 0
+    assert "2 of 2 runs, 0 with an error" in capsys.readouterr().out
+    path = runs / broken.run_id / "packed.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    try:
+        assert main(["run=all", f"runs={runs}"]) == 1
+    finally:
+        shutil.rmtree(runs / broken.run_id)
+    shown = capsys.readouterr().out
+    assert "2 of 2 runs, 1 with an error" in shown
+    assert f"error: {path} is damaged" in shown
+    assert f"run {record.run_id}: test top-1" in shown
+
+
+def test_a_packed_file_alone_is_evaluated(done, capsys):
+    record, runs = done
+    path = runs / record.run_id / "packed.safetensors"
+    words = ["data=synthetic", "data.image_size=8", "data.limit_test=24"]
+    assert main([f"packed={path}", *words]) == 0
+    shown = capsys.readouterr().out
+    assert f"packed.safetensors: test top-1 {100 * record.accuracy.top1:.2f} %" in shown
+    assert "stages.0.0.body.0" in shown
+    assert main([f"packed={path}", "data=synthetic", "data.image_size=12"]) == 1
+    assert f"data=synthetic has 12x12 pixels and packed={path} 8x8: choose other data" in capsys.readouterr().out
+
+
+def test_nothing_is_evaluated_where_no_run_is_finished(capsys, tmp_path):
+    assert main(["run=all", f"runs={tmp_path}"]) == 1
+    assert capsys.readouterr().out == f"error: run=all: no run in {tmp_path} is finished\n"
+
+
+def test_times_taken_while_other_work_ran_are_marked(done, evaluated, monkeypatch):
+    for busy in (True, False):
+        monkeypatch.setattr("bnn_ablate.latency.was_busy", lambda *_, busy=busy: busy)
+        _, shown, path = evaluated()
+        assert read_evaluation(path).packed.busy is busy
+        assert ("these times are no results" in shown) is busy

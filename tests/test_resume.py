@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import TINY
-from interruptions import train, train_and_die_at_step, train_and_die_in_call, train_and_die_in_evaluation
+from interruptions import (
+    train,
+    train_and_die_at_step,
+    train_and_die_in_call,
+    train_and_die_in_evaluation,
+    train_and_fail_to_pack,
+)
 
+from bnn_ablate.packed import PackedNetwork
 from bnn_ablate.record import Record, same_result
 from bnn_ablate.settings import Settings
 from bnn_ablate.store import RunFolder, Store
+from bnn_ablate.trained import load_trained
 
 KILLED = -signal.SIGKILL
 
@@ -76,6 +86,8 @@ def test_a_stop_in_the_last_step_lets_the_run_finish(whole, make_settings, forke
     [
         ("fsync", "last.ckpt", 2),
         ("replace", "last.ckpt", 2),
+        ("fsync", "packed.safetensors", 1),
+        ("replace", "packed.safetensors", 1),
         ("replace", "record.json", 1),
         ("replace", "status.json", 3),
     ],
@@ -109,6 +121,35 @@ def test_a_failure_after_training_never_costs_the_training(whole, make_settings,
     assert forked(train, settings) == 0
     assert folder.checkpoint.stat().st_mtime_ns == before
     assert same_result(folder.record(), whole)
+
+
+def test_a_failure_of_packing_never_costs_the_training(whole, make_settings, forked, tmp_path):
+    settings = make_settings(*TINY, f"runs={tmp_path}")
+    assert forked(train_and_fail_to_pack, settings) == 1
+    folder = folder_of(settings)
+    assert folder.status().state == "trained"
+    assert folder.record() is None
+    before = folder.checkpoint.stat().st_mtime_ns
+    assert forked(train, settings) == 0
+    assert folder.checkpoint.stat().st_mtime_ns == before
+    assert folder.status().state == "done"
+    assert same_result(folder.record(), whole)
+
+
+def test_the_packed_file_of_a_run_is_the_network_of_its_record(whole, make_settings, forked, tmp_path):
+    settings = make_settings(*TINY, f"runs={tmp_path}")
+    assert forked(train, settings) == 0
+    folder = folder_of(settings)
+    packed = folder.record().packed
+    assert packed == replace(packed, top1=whole.accuracy.top1, top5=whole.accuracy.top5, disagreeing_predictions=0)
+    assert (packed.flipped_sign_bits, packed.sign_images) == (0, 24)
+    assert packed.file_bytes == folder.packed.stat().st_size
+    # signs take a bit each, everything else 32: BatchNorm's statistics and the names come on top
+    assert packed.file_bytes > folder.record().cost.size_bits / 8
+    network = load_trained(settings, folder).network
+    images = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(PackedNetwork.load(folder.packed)(images), network(images), atol=1e-4)
 
 
 def test_a_run_continued_with_other_threads_says_so(make_settings, forked, tmp_path):

@@ -173,12 +173,12 @@ class PackedNetwork:
         if kind != "float32":
             raise ValueError(f"images are of {kind}: this network takes float32")
         if isinstance(images, np.ndarray):
-            if any(stride % 4 for stride in images.strides):
+            if not images.flags.aligned or any(stride % 4 for stride in images.strides):
                 images = np.ascontiguousarray(images)
             return images.ctypes.data, tuple(stride // 4 for stride in images.strides), shape[0], images
         if images.device.type != "cpu":
             raise ValueError(f"images are on {images.device}: the packed engine runs on the CPU")
-        images = images.detach()
+        images = images.detach().resolve_neg()  # a view of negated values holds them as they were
         return images.data_ptr(), tuple(images.stride()), shape[0], images
 
     @contextmanager

@@ -59,7 +59,7 @@ def aligned(content: bytes) -> NDArray[np.uint8]:
 class Buffer:
     """Room for a feature map of every image of a chunk: rows of pixels of ``words`` words, with a border around them.
 
-    It is alive from step ``first`` to step ``last``, both included.
+    It is alive from step ``first`` to step ``last``, both included; ``border`` is the value of floats around it.
     """
 
     height: int
@@ -69,6 +69,7 @@ class Buffer:
     first: int
     last: int
     offset: int = -1
+    border: float = 0.0
 
     @property
     def row_words(self) -> int:

@@ -218,10 +218,11 @@ class _Planner:
                 words = self._image_words()
             edges, border = self._edges(root)
             old = self.places[self._root(reuse)[0]][0] if reuse is not None else None
-            if old is not None and self._last_reader(reuse) and (old.words, old.edges) == (words, edges):
+            alike = old is not None and (old.words, old.edges, old.border) == (words, edges, border)
+            if old is not None and alike and self._last_reader(reuse):
                 self.places[root] = (old, 0)
             else:
-                buffer = Buffer(height, width, words, edges, first=now, last=now)
+                buffer = Buffer(height, width, words, edges, first=now, last=now, border=border)
                 self.buffers.append(buffer)
                 self.places[root] = (buffer, 0)
                 if any(edges):
@@ -368,7 +369,11 @@ class _Planner:
         # the kernel's values are -y/2, which only changes exponents
         if step.times is not None:
             alpha = np.ones(c_out, np.float32) if step.alpha is None else step.alpha.scale
+            if _overflows(alpha):
+                raise GraphError(f"{conv.name}: factors before a map must be below 2^127, half of the largest float32")
             self._finish(row, step, (c_out,), alpha=np.float32(-2) * alpha, affine=step.affine)
+        elif step.affine is not None and _overflows(step.affine.scale):
+            self._finish(row, step, (c_out,), alpha=np.full(c_out, -2, np.float32), affine=step.affine)
         else:
             self._finish(row, step, (c_out,), affine=_halved(step.affine, c_out))
 
@@ -588,6 +593,11 @@ def _names(step: Fused) -> tuple[str, ...]:
 
 def _scale(affine: Affine | None) -> NDArray[np.float32] | None:
     return None if affine is None else affine.scale
+
+
+def _overflows(scale: NDArray[np.float32]) -> bool:
+    """Whether twice a factor is too large for float32."""
+    return bool((np.abs(scale) >= 2.0**127).any())
 
 
 def _halved(affine: Affine | None, channels: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -84,27 +84,28 @@ def thresholds_of(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Thresholds t and flips such that fma(x, scale, shift) >= 0 is (x >= t) != flip for every float32 x, exactly.
 
-    The multiply-add is rounded: to -0, which is not negative, from -2^-150 on. A rising line is not negative from the smallest float32 t on at which it is not; a falling one up to a largest one,
-    above which it is flipped. A product of two float32 is exact in float64, so the comparison that finds t is too.
+    The multiply-add is rounded: to -0, which is not negative, from -2^-150 on. A rising line is not negative from a
+    smallest float32 t on; a falling one up to a largest one, above which it is flipped. A product of two float32 is
+    exact in float64, so the comparison that finds t is too.
     """
     rising, flat = scale > 0, scale == 0
     size = np.where(flat, 1, np.abs(scale)).astype(np.float64)
     # rising: x >= -shift / size; falling: -size x + shift >= 0, x <= shift / size
     reach = shift.astype(np.float64) + 2.0**-150  # exact for a small shift, and no product is as close to a large one
     bound = np.where(rising, -reach, reach)
+    down, up = np.float32(-np.inf), np.float32(np.inf)
     with np.errstate(over="ignore"):
         t = (bound / size).astype(np.float32)
-    t = np.clip(t, np.finfo(np.float32).min, np.finfo(np.float32).max)
-    down, up = np.float32(-np.inf), np.float32(np.inf)
-    for _ in range(2):  # the rounded quotient is at most one step away
-        lower = np.nextafter(t, down)
-        t = np.where(lower.astype(np.float64) * size >= bound, lower, t)
-    for _ in range(2):
-        t = np.where(t.astype(np.float64) * size < bound, np.nextafter(t, up), t)
-    # now t is the smallest with size t >= bound; the largest with size t <= bound is t itself or the one below, and
-    # a falling line is negative from the one after that on
-    equal = t.astype(np.float64) * size == bound
-    falling = np.where(equal, np.nextafter(t, up), t)
+        t = np.clip(t, np.finfo(np.float32).min, np.finfo(np.float32).max)
+        for _ in range(2):  # the rounded quotient is at most one step away
+            lower = np.nextafter(t, down)
+            t = np.where(lower.astype(np.float64) * size >= bound, lower, t)
+        for _ in range(2):
+            t = np.where(t.astype(np.float64) * size < bound, np.nextafter(t, up), t)
+        # now t is the smallest with size t >= bound; the largest with size t <= bound is t itself or the one below,
+        # and a falling line is negative from the one after that on
+        equal = t.astype(np.float64) * size == bound
+        falling = np.where(equal, np.nextafter(t, up), t)
     thresholds = np.where(rising, t, falling)
     thresholds = np.where(flat, np.where(shift >= 0, down, up), thresholds).astype(np.float32)
     return thresholds, (scale < 0)
