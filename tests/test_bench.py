@@ -243,7 +243,6 @@ def test_the_command_measures_a_network_and_its_simulation(tmp_path: Path, capsy
         (["--threads", "9999"], "error: --threads 9999 is more than 256"),
         (["--kernel", "neon"], "error: kernel=neon is unknown: choose one of "),
         (["--models", "resnet_e19"], "resnet_e19"),
-        (["--models", "resnet18"], "error: "),
         (["--peers", "tensorrt"], "error: argument --peers: invalid choice: 'tensorrt'"),
         (["--quick", "scaling=none,channel"], "error: "),
     ],

@@ -189,7 +189,7 @@ def test_all_runs_are_evaluated_and_a_broken_one_stops_none(done, make_settings,
         shutil.rmtree(runs / broken.run_id)
     shown = capsys.readouterr().out
     assert "2 of 2 runs, 1 with an error" in shown
-    assert f"error: {path} is damaged" in shown
+    assert f"error: {path} is truncated" in shown
     assert f"run {record.run_id}: test top-1" in shown
 
 

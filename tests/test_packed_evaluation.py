@@ -106,7 +106,7 @@ def test_disagreements_are_counted_and_told_from_those_that_signs_explain(
 
 
 def test_a_network_of_other_binary_convolutions_is_refused(packed: PackedNetwork) -> None:
-    with pytest.raises(RuntimeError, match="the packed network lacks the binary convolution 0.stages"):
+    with pytest.raises(RuntimeError, match=r"the packed network lacks the binary convolution 0\.stages"):
         flipped_signs(nn.Sequential(make_network("post")), packed, images(1))
     with pytest.raises(RuntimeError, match="the float network lacks the binary convolutions stages"):
         flipped_signs(nn.Identity(), packed, images(1))

@@ -12,11 +12,16 @@ from torch import nn
 
 from bnn_ablate.classifier import make_optimizer
 from bnn_ablate.evaluation import evaluate
+from bnn_ablate.identity import ids_of
 from bnn_ablate.layers import BinaryConv2d
+from bnn_ablate.packed import EngineError
+from bnn_ablate.progress import bar
 from bnn_ablate.recipe import CosineSchedule, StepSchedule
 from bnn_ablate.record import Epoch
 from bnn_ablate.result import best_on_holdout, weight_digest
+from bnn_ablate.run import run
 from bnn_ablate.schedule import rate_factor
+from bnn_ablate.settings import SettingsError
 from bnn_ablate.store import Store
 from bnn_ablate.trained import new_network
 
@@ -166,3 +171,26 @@ def test_the_golden_run_has_not_moved(make_settings, forked, tmp_path):
     curve = folder.record().curve
     assert curve[0].train_loss == pytest.approx(GOLDEN_FIRST_TRAIN_LOSS, rel=1e-3)
     assert curve[-1].test_loss == pytest.approx(GOLDEN_LAST_TEST_LOSS, rel=0.02)
+
+
+def test_what_would_fail_after_the_training_is_refused_before_it(make_settings, monkeypatch, tmp_path):
+    def unbuilt():
+        raise EngineError("the packed engine's kernels cannot be loaded")
+
+    settings = make_settings(*TINY, "trainer.threads=300", f"runs={tmp_path}")
+    with pytest.raises(SettingsError, match=r"trainer\.threads=300 is more than 256"):
+        run(settings, ids_of(settings), "")
+    monkeypatch.setattr("bnn_ablate.result.available_kernels", unbuilt)
+    settings = make_settings(*TINY, f"runs={tmp_path}")
+    with pytest.raises(SettingsError, match="kernels cannot be loaded"):
+        run(settings, ids_of(settings), "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bar_counts_steps_on_a_terminal_and_is_silent_elsewhere(monkeypatch, capsys):
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        with bar("run 0123", 2) as step:
+            step()
+            step()
+        assert ("run 0123" in capsys.readouterr().err) == terminal

@@ -58,5 +58,4 @@ def agreed(network: nn.Module) -> Comparison:
     assert len(compared.packed.correct) == compared.sign_images == TEST_IMAGES
     assert compared.disagreeing_with_equal_signs == 0
     assert compared.flipped <= MOST_FLIPS * compared.sign_bits
-    assert torch.equal(compared.floats.correct, compared.packed.correct) or compared.disagreeing > 0
     return compared

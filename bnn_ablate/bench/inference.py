@@ -20,7 +20,7 @@ from bnn_ablate.bench.files import write
 from bnn_ablate.bench.layers import layers
 from bnn_ablate.bench.networks import IMAGENET_SIZE, TITLES, Network, binary_network
 from bnn_ablate.bench.peers import KINDS
-from bnn_ablate.bench.results import Results
+from bnn_ablate.bench.results import Results, title_of
 from bnn_ablate.bench.tables import group_table, layer_table, summary
 from bnn_ablate.console import say
 from bnn_ablate.job import PLAIN_ERRORS
@@ -125,11 +125,8 @@ def _measure(given: argparse.Namespace) -> int:
     if max(given.threads) > MAX_THREADS:
         raise ValueError(f"--threads {max(given.threads)} is more than {MAX_THREADS}")
     planned = list(rounds_of(given))
-    networks: dict[tuple[str, int], Network] = {}
-    for group in planned:
-        for model in group.models:
-            if (model, group.size) not in networks:
-                networks[model, group.size] = binary_network(model, group.size, given.overrides)
+    asked = dict.fromkeys((model, group.size) for group in planned for model in group.models)
+    networks = {(model, size): binary_network(model, size, given.overrides) for model, size in asked}
     given.out.mkdir(parents=True, exist_ok=True)
     facts = machine.facts(kernel)
     for name, value in facts.items():
@@ -139,12 +136,9 @@ def _measure(given: argparse.Namespace) -> int:
         say(f"warning: others use {busy:.2f} processors now: times will be disturbed")
     groups = []
     for group in planned:
-        chosen = [networks[model, group.size] for model in group.models]
-        say(
-            f"\n{group.size}x{group.size}, batch {group.batch}, threads {group.threads}: contenders are set up and checked"
-        )
+        say(f"\n{title_of(group.size, group.batch, group.threads)}: setting up, comparing answers, measuring")
         found = contest(
-            chosen,
+            [networks[model, group.size] for model in group.models],
             batch=group.batch,
             threads=group.threads,
             kernel=kernel,
@@ -152,11 +146,10 @@ def _measure(given: argparse.Namespace) -> int:
             simulate_all=group.simulate_all,
             rounds=given.rounds,
         )
-        say(f"\n{found.title}\n{group_table(found)}")
+        say(group_table(found))
         groups.append(found)
-    looked_at = list(networks.values()) if given.layers else list(networks.values())[:1]
     profiles = []
-    for network in looked_at:
+    for network in list(networks.values())[: None if given.layers else 1]:
         packed = pack(network.module, network.shape, threads=1, kernel=kernel)
         profiles.append(layers(network.title, packed))
         say(f"\n{network.title}, {network.shape[1]}x{network.shape[2]}, step by step\n{layer_table(profiles[-1])}")

@@ -15,6 +15,7 @@ from bnn_ablate.packed.graph import Shape
 TITLES = {
     "resnet_e18": "ResNetE18",
     "resnet_e34": "ResNetE34",
+    "resnet18": "binary ResNet18",
     "binary_densenet28": "BinaryDenseNet28",
     "binary_densenet37": "BinaryDenseNet37",
     "binary_densenet37_dilated": "BinaryDenseNet37 dilated",

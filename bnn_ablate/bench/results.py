@@ -25,6 +25,11 @@ def spread(values: list[float]) -> Spread:
     return Spread(float(median), float(low), float(high))
 
 
+def title_of(size: int, batch: int, threads: int) -> str:
+    """A group in words."""
+    return f"{size}x{size}, batch {batch}, {threads} thread{'s' if threads > 1 else ''}"
+
+
 @dataclass(frozen=True)
 class Row:
     """One contender. ``samples`` are seconds of whole batches; where there are none, ``note`` says why.
@@ -53,8 +58,7 @@ class Group:
 
     @property
     def title(self) -> str:
-        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
-        return f"{self.size}x{self.size}, batch {self.batch}, {threads}"
+        return title_of(self.size, self.batch, self.threads)
 
     @property
     def key(self) -> str:

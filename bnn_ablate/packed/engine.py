@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from bnn_ablate.packed.file import read_graph, write_graph
 from bnn_ablate.packed.graph import Graph, Shape
 from bnn_ablate.packed.library import KERNELS, EngineError, chosen_kernel, library
-from bnn_ablate.packed.plan import Line, Program, plan
+from bnn_ablate.packed.plan import plan
+from bnn_ablate.packed.program import Line, Program
 
 #: A torch tensor or a NumPy array; the engine itself needs no torch.
 Images = TypeVar("Images")

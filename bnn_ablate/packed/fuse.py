@@ -1,8 +1,8 @@
 """Which nodes of a graph become one step of a program: a convolution with all that happens to its sums on the way out.
 
 A step is an *anchor* (convolution, pooling, or the identity) and the nodes that follow it while nobody else reads what
-is between them: factor, map, Affine, Activation, Add, Activation. What the values end in, floats or signs, is decided by
-who reads them. An Affine before signs becomes a threshold of each channel and is never computed.
+is between them: factor, map, Affine, Activation, Add, Activation. Whether the values end in floats or signs is decided
+by who reads them. An Affine before signs becomes a threshold of each channel and is never computed.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ class Fusion:
 
     @property
     def _unpacked(self) -> set[str]:
-        """Values whose steps pack no signs, and write nothing but whole maps of their own: the image, means over channels."""
+        """Values whose steps pack no signs and write only maps of their own: the image, means over channels."""
         return {self.steps[0].value, *(node.name for node in self.graph.nodes if isinstance(node, AbsMean))}
 
     # --- concatenations ----------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bnn_ablate.packed import sources
-from bnn_ablate.packed.plan import FIELDS
+from bnn_ablate.packed.program import FIELDS
 
 #: Kernels by their number in engine.cpp, the slowest first.
 KERNELS = ("portable", "avx2", "avx512")

@@ -31,6 +31,8 @@ def digest() -> str:
 def build(target: Path, *, flags: tuple[str, ...] = FLAGS) -> None:
     """Compile the kernels with $CXX, or g++. Raises CompilerError; ``target`` is written whole or not at all."""
     compiler = os.environ.get("CXX", "g++")
+    if not compiler.split():
+        raise CompilerError("the environment variable CXX is empty: name a C++ compiler in it, or unset it for g++")
     if shutil.which(compiler.split()[0]) is None:
         raise CompilerError(
             f"{compiler} is not there: the packed engine's kernels are C++, compiled on installation; install g++ "

@@ -24,7 +24,8 @@ from packed_graphs import Draft, normal
 
 from bnn_ablate.packed import sources
 from bnn_ablate.packed.graph import AbsMean, Add, Concat, Graph, Multiply
-from bnn_ablate.packed.plan import Program, plan
+from bnn_ablate.packed.plan import plan
+from bnn_ablate.packed.program import Program
 
 SANITIZED = ("-std=c++17", "-O1", "-g", "-pthread", "-ffp-contract=off", "-fno-omit-frame-pointer")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

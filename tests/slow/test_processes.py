@@ -27,6 +27,7 @@ def test_two_processes_give_the_curve_of_one_and_count_the_test_set_once(tmp_pat
     record = two.record()
     assert record.accuracy.num_images == 25
     assert record.provenance.devices == 2
+    assert (record.packed.top1, record.packed.disagreeing_predictions) == (record.accuracy.top1, 0)
     alone, shared = one.record().curve, record.curve
     assert shared[0].train_loss == pytest.approx(alone[0].train_loss, rel=1e-4)
     # sums in another order round otherwise, until a sign flips: from then on the two are close, not equal
