@@ -88,7 +88,7 @@ def test_the_summary_holds_the_best_of_each_and_the_gain_of_threads(group: Group
         *("network", "image", "batch", "threads", "ms"),
         *("OpenVINO packed", "int8 ResNet18", "float32 ResNet18", "1 thread"),
     ]
-    assert one_thread[1:-1] == ["Net", "224", "2", "1", "3.000", "3.00", "5.00", "", ""]
+    assert one_thread[1:-1] == ["Net", "224", "2", "1", "3.000", "3.00", "7.00", "", ""]
     assert two_threads[1:-1] == ["Net", "224", "2", "2", "1.500", "", "", "", "2.00"]
 
 
@@ -207,7 +207,7 @@ def test_a_wrong_contender_is_never_measured(monkeypatch: pytest.MonkeyPatch) ->
         ("broken", False),
     ]
     notes = [row.note for row in found.rows]
-    assert re.fullmatch(r"wrong answers: 0/64 equal, \d+ same class, apart \d+", notes[1])
+    assert re.fullmatch(r"wrong answers: 0/64 equal, \d+ same class, apart .+", notes[1])
     assert notes[2:] == ["not installed", "fails: RuntimeError: no such operator"]
 
 

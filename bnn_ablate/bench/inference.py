@@ -18,7 +18,7 @@ from bnn_ablate.bench import machine
 from bnn_ablate.bench.contest import contest
 from bnn_ablate.bench.files import write
 from bnn_ablate.bench.layers import layers
-from bnn_ablate.bench.networks import IMAGENET_SIZE, TITLES, Network, binary_network
+from bnn_ablate.bench.networks import IMAGENET_SIZE, TITLES, binary_network
 from bnn_ablate.bench.peers import KINDS
 from bnn_ablate.bench.results import Results, title_of
 from bnn_ablate.bench.tables import group_table, layer_table, summary

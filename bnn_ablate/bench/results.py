@@ -75,9 +75,9 @@ class Group:
         """An image's part of a call in time of processors, all threads together."""
         return spread([sample.cpu * 1e3 / self.batch for sample in row.samples.values()])
 
-    def ratio(self, row: Row) -> Spread:
-        """How many times as long as ours, round by round."""
-        ours = self.ours(row.against).samples
+    def ratio(self, row: Row, against: str | None = None) -> Spread:
+        """How many times as long as ours, round by round; ``against`` another of our networks than the row's."""
+        ours = self.ours(row.against if against is None else against).samples
         return spread([sample.wall / ours[i].wall for i, sample in row.samples.items()])
 
     def cpu_ratio(self, row: Row) -> Spread:

@@ -46,14 +46,14 @@ def summary(groups: Sequence[Group]) -> str:
             cells.append(
                 [name, str(group.size), str(group.batch), str(group.threads), f"{ours:.3f}"]
                 + [
-                    _times(group, group.best(network, engine), ours)
+                    _times(group, group.best(network, engine), name)
                     for network, engine in ((name, "OpenVINO packed"), (INT8, ""), (FLOAT32, ""))
                 ]
                 + [f"{alone[key] / ours:.2f}" if key in alone and group.threads > 1 else ""]
             )
     return (
         table(cells, right=range(1, 9))
-        + "\n\nColumns after ms: how many times as long others take, the fastest engine of each; last, one thread."
+        + "\n\nColumns after ms: how many times as long others take (the fastest engine of each), and one thread."
     )
 
 
@@ -106,8 +106,8 @@ def _ours(group: Group) -> list[str]:
     return [row.network for row in group.rows if row.ours]
 
 
-def _times(group: Group, row: Row | None, ours: float) -> str:
-    return "" if row is None else f"{group.milliseconds(row).median / ours:.2f}"
+def _times(group: Group, row: Row | None, network: str) -> str:
+    return "" if row is None else f"{group.ratio(row, network).median:.2f}"
 
 
 def _spread(values: Spread, digits: int) -> list[str]:

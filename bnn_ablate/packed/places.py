@@ -65,7 +65,7 @@ class Places:
     def _root(self, value: str) -> tuple[str, int]:
         """The value whose buffer holds ``value``, and the first group of it there."""
         group = 0
-        while value in self.owner:
+        while value in self.owner and self.owner[value] in self.floats:
             whole = self.owner[value]
             for part in self.fusion.parts[whole]:
                 if part == value:

@@ -17,6 +17,7 @@ from bnn_ablate.packed.fuse import Fused, Signs
 from bnn_ablate.packed.graph import AbsMean, Affine, BinaryConv, Conv, Graph, GraphError, Pool
 from bnn_ablate.packed.memory import LANES, Buffer, assign_offsets, groups_of, slots_of
 from bnn_ablate.packed.program import ABSENT, FIELDS, FUNCTIONS, Program, SignsPlace
+from bnn_ablate.packed.spread import spread
 from bnn_ablate.packed.stem import Stem, find_stem, scratch_bytes, stem_sides, stem_weights
 from bnn_ablate.packed.tables import in_slots, lane_ranges, spans, windows
 from bnn_ablate.packed.weights import (
@@ -41,6 +42,7 @@ def plan(graph: Graph, *, threads: int = 1, keep_signs: bool = False) -> Program
 
     Raises GraphError.
     """
+    graph = spread(graph)
     one = _Planner(graph, 1, threads, keep_signs).program()
     chunk = min(MAX_CHUNK, CHUNK_BYTES // max(one.arena_bytes, 1))
     return one if chunk <= 1 else _Planner(graph, chunk, threads, keep_signs).program()

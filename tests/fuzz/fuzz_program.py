@@ -22,6 +22,7 @@ import numpy as np
 from packed_file_factories import every_kind, smallest
 from packed_graphs import Draft, normal
 
+from bnn_ablate.packed import plan as planning
 from bnn_ablate.packed import sources
 from bnn_ablate.packed.graph import AbsMean, Add, Concat, Graph, Multiply
 from bnn_ablate.packed.plan import plan
@@ -47,12 +48,13 @@ def graphs() -> dict[str, Graph]:
     draft.mean_of_all(draft.pool(z, "max", (2, 2), borders=(1, 0, 1, 0)))
     found["residual"] = draft.graph()
 
-    draft = Draft((3, 19, 22))
-    x = draft.conv("image", normal(rng, 17, 3, 7, 7), stride=(2, 2), borders=(3, 3, 3, 3))
-    x = draft.pool(x, "max", (3, 3), stride=(2, 2), borders=(1, 1, 1, 1))
-    x = draft.affine(draft.binary_conv(x, rng.random((5, 17, 3, 3)) < 0.5), 0.5, 1.0)
-    draft.mean_of_all(x)
-    found["stem"] = draft.graph()
+    for pooled in (False, True):
+        draft = Draft((1, 9, 8))
+        x = draft.conv("image", normal(rng, 5, 1, 7, 7), stride=(2, 2), borders=(3, 3, 3, 3))
+        x = draft.pool(x, "max", (3, 3), stride=(2, 2), borders=(1, 1, 1, 1)) if pooled else x
+        x = draft.affine(draft.binary_conv(x, rng.random((5, 5, 2, 2)) < 0.5), 0.5, 1.0)
+        draft.mean_of_all(x)
+        found["pooled stem" if pooled else "stem"] = draft.graph()
     return found
 
 
@@ -64,8 +66,9 @@ def content(program: Program, threads: int, kernel: int) -> bytes:
 
 
 def write_seeds(folder: Path) -> None:
+    planning.MAX_CHUNK = 2  # images of a chunk; more are no other code and take longer
     for number, (name, graph) in enumerate(graphs().items()):
-        for threads in (1, 2) if name == "stem" else (1,):
+        for threads in (1, 2) if name == "pooled stem" else (1,):
             path = folder / f"{name} {threads}"
             path.write_bytes(content(plan(graph, threads=threads), threads, kernel=number % 3))
 
