@@ -179,7 +179,11 @@ def _concat(draw: DrawFn, draft: Draft, rng: np.random.Generator, x: str) -> str
     return draft.add(Concat, x, *draw(st.lists(st.sampled_from(others), min_size=1, max_size=3)))
 
 
-MAKERS = (_binary_conv, _binary_conv, _affine, _affine, _activation, _conv, _pool, _abs_mean, _multiply, _add, _add, _concat)
+#: The commonest ones twice.
+MAKERS = (
+    *(_binary_conv, _affine, _add) * 2,
+    *(_activation, _conv, _pool, _abs_mean, _multiply, _concat),
+)
 #: Values of a map above which a graph is no longer small.
 MOST_VALUES = 4000
 
@@ -215,7 +219,8 @@ def described(graph: Graph) -> str:
     """A graph in a line a node, for a failing test to show."""
     lines = [f"image {graph.image_shape}"]
     for node in graph.nodes:
-        fields = {k: v for k, v in vars(node).items() if k not in ("name", "inputs", "signs", "weight", "scale", "shift")}
+        hidden = ("name", "inputs", "signs", "weight", "scale", "shift")
+        fields = {k: v for k, v in vars(node).items() if k not in hidden}
         for key in ("scale", "shift"):
             if key in vars(node):
                 fields[key] = vars(node)[key].tolist()[:4]

@@ -1,4 +1,4 @@
-"""What a packed network does around its kernels: threads, batches, arrays of any strides, processes, files, refusals."""
+"""What a packed network does around its kernels: threads, batches, arrays of any strides, processes, refusals."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def fresh_library() -> Iterator[None]:
 @pytest.mark.usefixtures("fresh_library")
 def test_a_library_of_other_sources_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sources, "digest", lambda: "0" * 64)
-    sentence = r"_kernels\.so was built from other sources than those in .*kernels: run `make` or `pip install -e \.` again"
+    sentence = r"was built from other sources than those in .*kernels: run `make` or `pip install -e \.` again$"
     with pytest.raises(EngineError, match=sentence):
         library()
 
@@ -289,20 +289,20 @@ def test_a_library_whose_steps_have_other_fields_is_refused(monkeypatch: pytest.
 @pytest.mark.usefixtures("fresh_library")
 def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sources, "LIBRARY", "_none.so")
-    sentence = r"^the packed engine's kernels cannot be loaded \(.*_none\.so.*\): run `make` or `pip install -e \.` again$"
+    sentence = r"^the packed engine's kernels cannot be loaded \(.*_none\.so.*\): run `make` or .* again$"
     with pytest.raises(EngineError, match=sentence):
         library()
 
 
 def test_a_missing_compiler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("CXX", "no-such-compiler -O3")
-    with pytest.raises(sources.CompilerError, match=r"^no-such-compiler -O3 is not there: .* in the environment variable CXX$"):
+    with pytest.raises(sources.CompilerError, match=r"^no-such-compiler -O3 is not there: the packed engine"):
         sources.build(tmp_path / "kernels.so")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_does_not_compile_is_said_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("CXX", "false")
-    with pytest.raises(sources.CompilerError, match="^false could not compile the kernels:"):
+    with pytest.raises(sources.CompilerError, match=r"^false could not compile the kernels:"):
         sources.build(tmp_path / "kernels.so")
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,8 @@
-"""Every kernel computes what the reference computes, to the last bit, for shapes that fill no word, lane, tile or chunk.
+"""Every kernel computes what the reference computes, to the last bit, for shapes that fill no word, lane or tile.
 
 Sums are seen through what is called a fingerprint here: a last convolution over the whole map whose weights are drawn
-from -1, 0 and 1. All its sums are whole numbers below 2^24 and so exact in any order; a single wrong value changes one of 24
-of them but for one chance in 3^24.
+from -1, 0 and 1. All its sums are whole numbers below 2^24 and so exact in any order; a single wrong value changes one
+of 24 of them but for one chance in 3^24.
 """
 
 from __future__ import annotations

@@ -54,8 +54,7 @@ def test_any_graph_gives_the_references_bits(graph: Graph, seed: int, count: int
         patch.setattr("bnn_ablate.packed.plan.MAX_CHUNK", chunk)  # images that go through together
         try:
             program = plan(graph)
-        except GraphError as error:  # a value that is read with two kinds of border
-            assert "one is possible" in str(error)
+        except GraphError:  # a value that is read with two kinds of border, which has a test below
             reject()
         if any(line.kind == "winograd" for line in program.lines):
             reject()

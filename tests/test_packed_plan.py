@@ -41,7 +41,7 @@ def check_threshold(scale: float, shift: float, *more: float) -> None:
     (t,), (flip,) = thresholds_of(np.array([scale], np.float32), np.array([shift], np.float32))
     assert not np.isnan(t)
     for x in (*neighbours(float(t)), *more):
-        assert (np.float32(x) >= t) != flip if nonnegative(x, scale, shift) else (np.float32(x) >= t) == flip, (x, t, flip)
+        assert bool((np.float32(x) >= t) != flip) is nonnegative(x, scale, shift), (x, t, flip)
 
 
 @settings(max_examples=300, deadline=None)

@@ -4,11 +4,12 @@
 //   fuzz_program FOLDER EXECUTIONS [SEED [FIRST]]
 //
 // runs its own mutation loop over the files of the folder. Every execution follows from SEED and its number alone, both
-// of which are printed when a sanitizer stops the process: FIRST repeats it. With clang, -DLIBFUZZER leaves main to
+// of which are printed when a sanitizer aborts the process: FIRST repeats it. With clang, -DLIBFUZZER leaves main to
 // libFuzzer, whose corpus is the same files.
 #include <dirent.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -35,7 +36,6 @@ void bnn_destroy(void*);
 const uint8_t* bnn_arena(void*);
 int bnn_run(void*, const float*, const int64_t*, int64_t, float*, double*);
 int bnn_supported(int);
-void __sanitizer_set_death_callback(void (*)()) __attribute__((weak));
 }
 
 namespace {
@@ -228,10 +228,9 @@ int main(int argc, char** argv) {
     }
     const int64_t executions = std::atoll(argv[2]), first = argc > 4 ? std::atoll(argv[4]) : 0;
     seed = argc > 3 ? std::atoll(argv[3]) : 0;
-    if (__sanitizer_set_death_callback != nullptr)
-        __sanitizer_set_death_callback([] {
-            std::fprintf(stderr, "\nseed %lld execution %lld\n", static_cast<long long>(seed), static_cast<long long>(execution));
-        });
+    std::signal(SIGABRT, [](int) {  // how the sanitizers end a process: {A,UB}SAN_OPTIONS=abort_on_error=1
+        std::fprintf(stderr, "\nseed %lld execution %lld\n", static_cast<long long>(seed), static_cast<long long>(execution));
+    });
     for (const Bytes& valid : seeds) one(valid.data(), valid.size());
     if (accepted != static_cast<int64_t>(seeds.size())) {
         std::fprintf(stderr, "%lld of %zu valid programs are refused\n", static_cast<long long>(seeds.size()) - static_cast<long long>(accepted), seeds.size());

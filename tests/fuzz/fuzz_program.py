@@ -1,9 +1,9 @@
 """``python tests/fuzz/fuzz_program.py [--executions 1000000] [--seed 0] [--first 0]``: what no mutated program may do.
 
 Builds fuzz_program.cpp with the kernels and GCC's AddressSanitizer and UndefinedBehaviorSanitizer, and runs it on the
-programs of small graphs. A sanitizer's report is a finding: its last line names the execution, which ``--first`` repeats
-(with ``--executions 1``). Programs come from the planner and never from a file, so what is tested here is the second
-line of defence.
+programs of small graphs. A sanitizer's report is a finding: its last line names the execution, which ``--first``
+repeats (with ``--executions 1``). Programs come from the planner and never from a file, so what is tested here is the
+second line of defence.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 from packed_file_factories import every_kind, smallest
 from packed_graphs import Draft, normal
 
 from bnn_ablate.packed import plan as planning
-from bnn_ablate.packed import sources
+from bnn_ablate.packed import sources, stem
 from bnn_ablate.packed.graph import AbsMean, Add, Concat, Graph, Multiply
 from bnn_ablate.packed.plan import plan
 from bnn_ablate.packed.program import Program
 
+HERE = Path(__file__).resolve().parent
 SANITIZED = ("-std=c++17", "-O1", "-g", "-pthread", "-ffp-contract=off", "-fno-omit-frame-pointer")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -67,6 +68,7 @@ def content(program: Program, threads: int, kernel: int) -> bytes:
 
 def write_seeds(folder: Path) -> None:
     planning.MAX_CHUNK = 2  # images of a chunk; more are no other code and take longer
+    stem.MIN_PIXELS = 1  # so that a small stem is computed as a large one is
     for number, (name, graph) in enumerate(graphs().items()):
         for threads in (1, 2) if name == "pooled stem" else (1,):
             path = folder / f"{name} {threads}"
@@ -94,7 +96,8 @@ def main() -> int:
         write_seeds(seeds)
         build(target)
         command = [str(target), str(seeds), str(asked.executions), str(asked.seed), str(asked.first)]
-        return subprocess.run(command, env=os.environ | {"ASAN_OPTIONS": "detect_leaks=1"}).returncode
+        options = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "abort_on_error=1:print_stacktrace=1"}
+        return subprocess.run(command, env=os.environ | options).returncode
 
 
 if __name__ == "__main__":

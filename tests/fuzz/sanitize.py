@@ -1,4 +1,4 @@
-"""``python tests/fuzz/sanitize.py [--sanitizer address|thread] [pytest arguments]``: the kernels' tests under a sanitizer.
+"""``python tests/fuzz/sanitize.py [--sanitizer address|thread] [pytest arguments]``: tests under a sanitizer.
 
 Builds the kernels with GCC's AddressSanitizer and UndefinedBehaviorSanitizer, or ThreadSanitizer, into a temporary
 library, and runs pytest in a process that loads it: by default all of tests/test_packed_kernels*.py, or of
@@ -18,11 +18,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bnn_ablate.packed import sources
 
+ROOT = Path(__file__).resolve().parents[2]
 #: -O1: sanitized code that is optimised further takes minutes to compile; the faster kernels name their instructions
 #: themselves and need no more.
 COMMON = ("-O1", "-g", "-fno-omit-frame-pointer")
@@ -73,7 +73,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sanitizer", choices=FLAGS, default="address")
     asked, pytest_arguments = parser.parse_known_args()
-    arguments = TESTS[asked.sanitizer] if not pytest_arguments else pytest_arguments
+    arguments = pytest_arguments if pytest_arguments else TESTS[asked.sanitizer]
     with tempfile.TemporaryDirectory() as folder:
         library = build(asked.sanitizer, Path(folder))
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]

@@ -47,6 +47,7 @@ struct Context {
     std::vector<Step> steps;
     Run run;
     Team team;
+    std::vector<Pieces> pieces;  // of each step, where threads share one
     std::vector<std::unique_ptr<uint8_t, Free>> arenas;  // one a thread that has images of its own
 
     Context(const Program& given, int kernel)
@@ -54,6 +55,7 @@ struct Context {
           steps(given.steps, given.steps + given.num_steps),
           run(runner(kernel)),
           team(static_cast<int>(given.threads)),
+          pieces(static_cast<size_t>(given.num_steps)),
           arenas(static_cast<size_t>(given.threads)) {
         program.steps = steps.data();
         arena(0);
@@ -72,6 +74,9 @@ struct Context {
         return memory.get();
     }
 };
+
+// A step in as many pieces as threads, but for those that are written for one. Whoever is there takes the next piece.
+int pieces_of(const Step& step, int threads) { return step.kind == FILL || step.kind == OUTPUT ? 1 : threads; }
 
 double now() {
     timespec time;
@@ -159,29 +164,39 @@ EXPORTED int bnn_run(void* handle, const float* data, const int64_t* strides, in
     } catch (const std::bad_alloc&) {
         return 1;
     }
-    const auto chunk = [&](int64_t index, uint8_t* arena, int thread, int sharing) {
+    const auto work_on = [&](int64_t index, uint8_t* arena) {
         const int64_t first = index * program.chunk;
         const int64_t here = count - first < program.chunk ? count - first : program.chunk;
-        const Work work{program.blob, arena, images, first, here, logits, program.classes, thread, sharing};
-        double before = seconds != nullptr ? now() : 0;
-        for (int64_t i = 0; i < program.num_steps; i++) {
-            context.run(program.steps[i], work);
-            if (sharing > 1) context.team.barrier();
-            if (seconds != nullptr && thread == 0) {
-                const double after = now();
-                seconds[i] += after - before;
-                before = after;
+        return Work{program.blob, arena, images, first, here, logits, program.classes, 0, 1, 0};
+    };
+    if (apart > 0) context.team.run([&](int thread) {
+        for (int64_t index = thread; index < apart; index += threads) {
+            const Work work = work_on(index, context.arenas[static_cast<size_t>(thread)].get());
+            for (int64_t i = 0; i < program.num_steps; i++) context.run(program.steps[i], work);
+        }
+    });
+    if (apart == chunks) return 0;
+    for (Pieces& pieces : context.pieces) pieces.reset();
+    context.team.run([&](int thread) {
+        double before = now();
+        for (int64_t index = apart; index < chunks; index++) {
+            Work work = work_on(index, context.arenas[0].get());
+            work.scratch = thread;
+            for (int64_t i = 0; i < program.num_steps; i++) {
+                const Step& step = program.steps[i];
+                work.pieces = pieces_of(step, threads);
+                context.pieces[static_cast<size_t>(i)].share((index - apart) * work.pieces, work.pieces, [&](int piece) {
+                    work.piece = piece;
+                    context.run(step, work);
+                });
+                if (seconds != nullptr && thread == 0) {
+                    const double after = now();
+                    seconds[i] += after - before;
+                    before = after;
+                }
             }
         }
-    };
-    context.team.run([&](int thread) {
-        for (int64_t index = thread; index < apart; index += threads) chunk(index, context.arenas[static_cast<size_t>(thread)].get(), 0, 1);
     });
-    if (apart < chunks) {
-        context.team.run([&](int thread) {
-            for (int64_t index = apart; index < chunks; index++) chunk(index, context.arenas[0].get(), thread, threads);
-        });
-    }
     return 0;
 }
 

@@ -94,7 +94,7 @@ struct Images {
     int64_t stride_n, stride_c, stride_h, stride_w;
 };
 
-// One thread's share of one step, on the images [first, first + count) of a call, with one arena.
+// One piece of one step, on the images [first, first + count) of a call, with one arena.
 struct Work {
     const uint8_t* blob;
     uint8_t* arena;
@@ -102,7 +102,8 @@ struct Work {
     int64_t first, count;
     float* logits;
     int64_t classes;
-    int thread, threads;
+    int piece, pieces;
+    int scratch;  // whose of the scratches that a step has
 };
 
 using Run = void (*)(const Step&, const Work&);

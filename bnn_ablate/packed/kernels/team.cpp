@@ -1,28 +1,6 @@
 #include "team.h"
 
 namespace bnn {
-namespace {
-
-// A step takes tens of microseconds, so waiting threads look often at first; where they outnumber the processors the
-// one they wait for must be let in.
-constexpr int LOOKS = 2000;
-
-inline void relax() {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
-template <class Done>
-void wait_until(Done done) {
-    for (int look = 0; !done(); look++) {
-        if (look < LOOKS) relax();
-        else std::this_thread::yield();
-    }
-}
-
-}  // namespace
-
 Team::Team(int count) : threads(count) {
     try {
         for (int thread = 1; thread < threads; thread++) others.emplace_back([this, thread] { serve(thread); });
@@ -57,17 +35,6 @@ void Team::run(const std::function<void(int)>& work) {
     wake.notify_all();
     work(0);
     wait_until([this] { return working.load(std::memory_order_acquire) == 0; });
-}
-
-void Team::barrier() {
-    if (threads == 1) return;
-    const uint64_t now = round.load(std::memory_order_relaxed);
-    if (arrived.fetch_add(1, std::memory_order_acq_rel) == threads - 1) {
-        arrived.store(0, std::memory_order_relaxed);
-        round.store(now + 1, std::memory_order_release);
-    } else {
-        wait_until([this, now] { return round.load(std::memory_order_acquire) != now; });
-    }
 }
 
 void Team::serve(int thread) {

@@ -1,4 +1,4 @@
-// Threads that wait for work, and the barrier between the steps of a program.
+// Threads that wait for work, and how they share it.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -8,6 +8,46 @@
 #include <vector>
 
 namespace bnn {
+
+inline void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// A step takes tens of microseconds, so a waiting thread looks often at first; where threads outnumber the processors,
+// the one it waits for must be let in.
+template <class Done>
+void wait_until(Done done) {
+    constexpr int LOOKS = 2000;
+    for (int look = 0; !done(); look++) {
+        if (look < LOOKS) relax();
+        else std::this_thread::yield();
+    }
+}
+
+// A piece of work after the other for whoever comes, and when all of them are done. A thread that does not get its
+// processor holds up the others only while it has a piece.
+class Pieces {
+   public:
+    void reset() { next = 0, done = 0; }
+
+    // Takes pieces [from, from + count) one by one, work(piece - from), and returns when all are done by anybody.
+    template <class Task>
+    void share(int64_t from, int64_t count, Task work) {
+        const int64_t end = from + count;
+        for (int64_t mine = next.load(std::memory_order_relaxed); mine < end;) {
+            if (!next.compare_exchange_weak(mine, mine + 1, std::memory_order_relaxed)) continue;
+            work(static_cast<int>(mine - from));
+            done.fetch_add(1, std::memory_order_release);
+            mine = next.load(std::memory_order_relaxed);
+        }
+        wait_until([&] { return done.load(std::memory_order_acquire) >= end; });
+    }
+
+   private:
+    std::atomic<int64_t> next{0}, done{0};
+};
 
 // Runs a function on all its threads at once, the caller being one of them. While nothing runs the others sleep.
 class Team {
@@ -19,8 +59,6 @@ class Team {
 
     int size() const { return threads; }
     void run(const std::function<void(int)>& work);
-    // Inside run(): returns when all threads have come here.
-    void barrier();
 
    private:
     void serve(int thread);
@@ -32,8 +70,6 @@ class Team {
     std::atomic<uint64_t> job{0};
     std::atomic<bool> ended{false};
     std::atomic<int> working{0};
-    std::atomic<int> arrived{0};
-    std::atomic<uint64_t> round{0};
     const std::function<void(int)>* task = nullptr;
 };
 
