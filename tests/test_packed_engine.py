@@ -112,7 +112,7 @@ def test_a_profile_has_a_time_for_every_line():
     seconds = network.profile(IMAGES)
     assert seconds.shape == (len(network.lines),)
     assert (seconds >= 0).all()
-    assert {name for line in network.lines for name in line.names} >= {"binary", "box", "pool", "classifier"}
+    assert {name for line in network.lines for name in line.names} >= {"binary", "box", "classifier"}
 
 
 # --- arrays ------------------------------------------------------------------------------------------------------

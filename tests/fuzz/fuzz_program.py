@@ -29,7 +29,7 @@ from bnn_ablate.packed.plan import plan
 from bnn_ablate.packed.program import Program
 
 HERE = Path(__file__).resolve().parent
-SANITIZED = ("-std=c++17", "-O1", "-g", "-pthread", "-ffp-contract=off", "-fno-omit-frame-pointer")
+FLAGS = ("-std=c++17", "-g", "-pthread", "-ffp-contract=off", "-fno-omit-frame-pointer")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -75,13 +75,19 @@ def write_seeds(folder: Path) -> None:
             path.write_bytes(content(plan(graph, threads=threads), threads, kernel=number % 3))
 
 
-def build(target: Path) -> None:
-    """Raises CalledProcessError where the compiler or its sanitizers are missing."""
-    kernels = sorted(str(path) for path in sources.KERNELS.glob("*.cpp"))
+def build(target: Path, optimised: int) -> None:
+    """All sources at once, each by a compiler of its own. Raises SystemExit where one of them fails."""
+    compiler = [os.environ.get("CXX", "g++"), *FLAGS, *SANITIZERS, f"-O{optimised}"]
     include = ("-I", str(sources.KERNELS), '-DBNN_SOURCES="fuzzed"')
-    compiler = os.environ.get("CXX", "g++")
-    command = [compiler, *SANITIZED, *SANITIZERS, *include, str(HERE / "fuzz_program.cpp"), *kernels, "-o", str(target)]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    files = [HERE / "fuzz_program.cpp", *sorted(sources.KERNELS.glob("*.cpp"))]
+    objects = [str(target.with_name(f"{path.stem}.o")) for path in files]
+    commands = [[*compiler, *include, "-c", str(path), "-o", made] for path, made in zip(files, objects, strict=True)]
+    running = [subprocess.Popen(command) for command in commands]
+    for process in running:
+        process.wait()
+    if any(process.returncode != 0 for process in running):
+        raise SystemExit("the sanitized kernels could not be compiled")
+    subprocess.run([*compiler, *objects, "-o", str(target)], check=True)
 
 
 def main() -> int:
@@ -89,12 +95,13 @@ def main() -> int:
     parser.add_argument("--executions", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--optimised", type=int, default=1, help="-O of the compiler: 0 is built four times as fast")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         target, seeds = Path(folder) / "fuzz_program", Path(folder) / "seeds"
         seeds.mkdir()
         write_seeds(seeds)
-        build(target)
+        build(target, asked.optimised)
         command = [str(target), str(seeds), str(asked.executions), str(asked.seed), str(asked.first)]
         options = {"ASAN_OPTIONS": "abort_on_error=1", "UBSAN_OPTIONS": "abort_on_error=1:print_stacktrace=1"}
         return subprocess.run(command, env=os.environ | options).returncode

@@ -76,7 +76,8 @@ def main() -> int:
     arguments = pytest_arguments if pytest_arguments else TESTS[asked.sanitizer]
     with tempfile.TemporaryDirectory() as folder:
         library = build(asked.sanitizer, Path(folder))
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+        # what a sanitizer writes before it ends the process must not be lost with pytest's capture
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--capture=sys", *arguments]
         return subprocess.run(command, cwd=ROOT, env=environment(asked.sanitizer, library)).returncode
 
 
