@@ -49,6 +49,11 @@ class Fused:
     function2: Activation | None = None
     nodes: list[Node] = field(default_factory=list)
 
+    def reads_floats(self, value: str) -> bool:
+        """Whether ``value`` is read elsewhere than at the position that is written: a shortcut is not."""
+        read = self.reads == value and self.value != value and not isinstance(self.anchor, BinaryConv)
+        return read or self.times == value
+
 
 @dataclass(frozen=True, eq=False)
 class Signs:

@@ -126,8 +126,8 @@ class Places:
         value = step.plus
         if value is None or value in self.owner or value in self.fusion.parts or value == self.graph.output:
             return False
-        readers = [s for s in self.fusion.steps if value in (s.reads, s.plus, s.times) and s.value != value]
-        return readers[-1] is step and step.reads != value
+        readers = [s for s in self.fusion.steps if s.reads_floats(value) or value == s.plus]
+        return readers[-1] is step and not step.reads_floats(value)
 
     def _fill(self, buffer: Buffer, ranges: Table, pattern: NDArray[Any], name: str) -> None:
         row = self._row(

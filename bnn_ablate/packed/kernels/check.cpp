@@ -79,7 +79,7 @@ class Checker {
         if (s->add_at >= 0 && !places(s->add_at, s->t_add, positions, slots(), "add_at")) return false;
         if (s->dst_at >= 0 && !places(s->dst_at, s->t_dst, positions, slots(), "dst_at")) return false;
         if (s->packs < 0 || s->packs > LIMIT / 64) return fail("packs");
-        if (s->packs > 0 && !(blob(s->t_packs, s->packs * 5, 8, "t_packs"))) return false;
+        if (!blob(s->t_packs, s->packs * 5, 8, "t_packs")) return false;
         const Pack* packs = reinterpret_cast<const Pack*>(p.blob + s->t_packs);
         for (int64_t i = 0; i < s->packs; i++) {
             if (!blob(packs[i].thresholds, slots(), 4, "thresholds")) return false;
@@ -92,7 +92,7 @@ class Checker {
     }
 
     bool conv(int64_t each) {
-        if (s->groups < 1 || s->groups > LIMIT / LANES || s->chunk < 1) return fail("groups");
+        if (s->groups < 1 || s->groups > LIMIT / LANES || s->chunk < 1 || s->chunk > LIMIT) return fail("groups");
         if (s->runs < 1 || s->runs > LIMIT / LANES || s->run_words < 1 || s->run_words > LIMIT / LANES) return fail("runs");
         const int64_t words = s->runs * s->run_words;
         if (words > LIMIT / slots()) return fail("runs");
@@ -121,7 +121,7 @@ class Checker {
         const int32_t* windows = reinterpret_cast<const int32_t*>(p.blob + s->window);
         for (int64_t i = 0; i < positions; i++) {
             const int64_t rows = windows[2 * i], columns = windows[2 * i + 1];
-            if (rows < 1 || columns < 1 || rows > LIMIT >> 15 || columns > LIMIT >> 15) return fail("window");
+            if (rows < 1 || columns < 1 || rows > LIMIT >> 16 || columns > LIMIT >> 16) return fail("window");
             const int64_t last = corners[i] + (rows - 1) * s->row_words + (columns - 1) * s->column_words;
             if (last > LIMIT || !within(s->src_at, (last + slots()) * 4, p.arena_bytes, 4)) return fail("window");
         }
@@ -184,6 +184,7 @@ class Checker {
             return false;
         if (s->channels > 64 || s->pad_top < 0 || s->pad_top > 6 || s->pad_left < 0 || s->pad_left > 6) return fail("pad_top");
         // as many outputs as the image can give with borders of up to six pixels on the other side
+        if (s->conv_rows > LIMIT || s->conv_columns > LIMIT || s->pool_rows > LIMIT || s->pool_columns > LIMIT) return fail("conv_rows");
         if (s->conv_rows < 1 || 2 * (s->conv_rows - 1) > s->height + 5 || s->conv_columns < 1 || 2 * (s->conv_columns - 1) > s->width + 5)
             return fail("conv_rows");
         if (s->pooled) {
