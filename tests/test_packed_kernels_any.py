@@ -39,15 +39,17 @@ def check(graph: Graph, x: Array, *, threads: int = 1) -> None:
     assert len(bits) == 1
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
+#: Any graph, the seed and number of its images, threads, and images that go through together.
+ANYTHING = given(
     graphs(),
     st.integers(0, 2**32 - 1),
     st.sampled_from([1, 2, 9]),
     st.sampled_from([1, 1, 2, 3]),
     st.sampled_from([1, MAX_CHUNK]),
 )
-def test_any_graph_gives_the_references_bits(graph: Graph, seed: int, count: int, threads: int, chunk: int):
+
+
+def check_anything(graph: Graph, seed: int, count: int, threads: int, chunk: int) -> None:
     note(described(graph))
     x = normal(np.random.default_rng(seed), count, *graph.image_shape)
     with pytest.MonkeyPatch.context() as patch:
@@ -59,6 +61,12 @@ def test_any_graph_gives_the_references_bits(graph: Graph, seed: int, count: int
         if any(line.kind == "winograd" for line in program.lines):
             reject()
         check(graph, x, threads=threads)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@ANYTHING
+def test_any_graph_gives_the_references_bits(graph: Graph, seed: int, count: int, threads: int, chunk: int):
+    check_anything(graph, seed, count, threads, chunk)
 
 
 # --- graphs that have been wrong, or nearly ----------------------------------------------------------------------

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
-from test_packed_kernels_any import test_any_graph_gives_the_references_bits as any_graph
+from test_packed_kernels_any import ANYTHING, check_anything
 
-LONGER = settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+from bnn_ablate.packed.graph import Graph
 
 
-def test_thousands_of_graphs_give_the_references_bits():
-    LONGER(any_graph)()
+@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@ANYTHING
+def test_thousands_of_graphs_give_the_references_bits(graph: Graph, seed: int, count: int, threads: int, chunk: int):
+    check_anything(graph, seed, count, threads, chunk)
