@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from packed_networks import CASES, make_images, make_network
 
 from bnn_ablate.packed import reference
+from bnn_ablate.packed.engine import PackedNetwork
 from bnn_ablate.packed.fold import fold
-from bnn_ablate.packed.graph import Activation, Affine, BinaryConv, Concat, Conv, Graph, Pool
+from bnn_ablate.packed.graph import Activation, Add, Affine, BinaryConv, Concat, Conv, Graph, Node, Pool
 from bnn_ablate.packed.lower import lower
 from bnn_ablate.packed.plan import plan
 from bnn_ablate.packed.spread import spread
@@ -79,3 +82,74 @@ def test_the_whole_of_a_dense_stage_is_stored_only_where_something_reads_it_whol
     pooled = Graph((8, 8, 8), (*stage, pool, logits("mean", 1)))
     whole = Graph((8, 8, 8), (*stage, logits("relu", 8)))
     assert plan(pooled).arena_bytes / plan(pooled).chunk < plan(whole).arena_bytes / plan(whole).chunk
+
+
+def renamed(graph: Graph, names: dict[str, str]) -> Graph:
+    """The graph with nodes under other names."""
+    return Graph(
+        graph.image_shape,
+        tuple(
+            replace(
+                node,
+                name=names.get(node.name, node.name),
+                inputs=tuple(names.get(name, name) for name in node.inputs),
+            )
+            for node in graph.nodes
+        ),
+    )
+
+
+def test_names_that_the_planner_would_give_may_be_in_a_graph_already():
+    rng = np.random.default_rng(2)
+
+    def conv(name: str, reads: str, channels: int, c_out: int) -> BinaryConv:
+        signs = rng.random((c_out, channels, 1, 1)) < 0.5
+        window = {"stride": (1, 1), "borders": (0, 0, 0, 0), "dilation": (1, 1)}
+        return BinaryConv(name=name, inputs=(reads,), signs=signs, border=-1, **window)
+
+    # pieces of 3 and 5 channels, added to 8 in one piece, are made compact; twice in a concatenation they are copied
+    graph = Graph(
+        (3, 4, 4),
+        (
+            conv("a", "image", 3, 5),
+            Concat(name="cat", inputs=("image", "a")),
+            Concat(name="again", inputs=("cat", "cat")),
+            conv("b", "again", 16, 8),
+            conv("c", "b", 8, 8),
+            Add(name="sum", inputs=("cat", "b")),
+            Activation(name="relu", inputs=("again",), function="relu"),
+            Pool(
+                name="mean",
+                inputs=("relu",),
+                kind="mean",
+                kernel=(4, 4),
+                stride=(4, 4),
+                borders=(0, 0, 0, 0),
+                divisor="inside",
+            ),
+            Concat(name="all", inputs=("sum", "c")),
+            Pool(
+                name="most",
+                inputs=("all",),
+                kind="max",
+                kernel=(4, 4),
+                stride=(4, 4),
+                borders=(0, 0, 0, 0),
+                divisor="inside",
+            ),
+            Concat(name="logits", inputs=("mean", "most")),
+        ),
+    )
+    images = rng.standard_normal((3, 3, 4, 4)).astype(np.float32)
+    expected = reference.logits(graph, images)
+    np.testing.assert_array_equal(PackedNetwork(graph)(images), expected)
+    taken = {"a": "again/0", "b": "cat/compact", "c": "relu[0]", "sum": "again/1", "mean": "mean[1]", "most": "b/copy"}
+    np.testing.assert_array_equal(PackedNetwork(renamed(graph, taken))(images), expected)
+
+
+def test_a_long_chain_behind_a_concatenation_is_planned_like_any_other():
+    nodes: list[Node] = [Concat(name="cat", inputs=("image", "image"))]
+    for i in range(1500):
+        nodes.append(Activation(name=f"relu{i}", inputs=(nodes[-1].name,), function="relu"))
+    images = np.full((2, 3, 1, 1), 0.5, np.float32)
+    assert (PackedNetwork(Graph((3, 1, 1), tuple(nodes)))(images) == 0.5).all()

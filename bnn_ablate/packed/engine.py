@@ -49,7 +49,8 @@ class _Context:
         if not self.handle:
             raise EngineError(f"the packed network cannot be set up: {error.value.decode()}")
         self.process = os.getpid()
-        weakref.finalize(self, _destroyed, self.handle, self.process)
+        # not at exit: a thread that still runs would lose its memory, and the system takes it back anyway
+        weakref.finalize(self, _destroyed, self.handle, self.process).atexit = False
 
     def run(self, images: int, strides: tuple[int, ...], count: int, logits: int, seconds: int | None) -> None:
         """Addresses of the images, with strides in floats, and of the logits and times to fill."""
@@ -87,6 +88,7 @@ class PackedNetwork:
         self._program = plan(graph, threads=self.threads)
         self._idle: list[_Context] = []
         self._lock = threading.Lock()
+        _networks.add(self)
         with self._context():
             pass  # what cannot be set up is said now
 
@@ -199,6 +201,18 @@ class PackedNetwork:
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.image_shape))
         return f"PackedNetwork({shape} -> {self.classes}, kernel={self.kernel}, threads={self.threads})"
+
+
+#: All networks there are: a forked child may find a lock held by a thread that it does not have.
+_networks: weakref.WeakSet[PackedNetwork] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    for network in _networks:
+        network._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
 
 
 def default_threads() -> int:

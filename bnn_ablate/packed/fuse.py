@@ -7,6 +7,7 @@ by who reads them. An Affine before signs becomes a threshold of each channel an
 
 from __future__ import annotations
 
+from collections import ChainMap
 from dataclasses import dataclass, field
 
 from bnn_ablate.packed.graph import (
@@ -22,6 +23,7 @@ from bnn_ablate.packed.graph import (
     Multiply,
     Node,
     Pool,
+    unused,
 )
 
 #: Channels of the pieces that a feature map is stored in, each from a multiple of the lanes on.
@@ -79,6 +81,7 @@ class Fusion:
         self.signs: list[Signs] = []
         self.parts: dict[str, tuple[str, ...]] = {}
         self.layouts: dict[str, Layout] = {}
+        self._compact: dict[str, str] = {}
         self._available: set[str] = set()
         self._begun: set[str] = set()
         self._open: list[Fused] = []
@@ -156,9 +159,7 @@ class Fusion:
             if self._owners[node.name, i]:
                 parts.append(name)
             else:
-                copy = f"{node.name}/{i}"
-                self._emit(Fused(anchor=None, reads=name, value=copy), self.layouts[name])
-                parts.append(copy)
+                parts.append(self._copied(name, f"{node.name}/{i}", self.layouts[name]))
         self.parts[node.name] = tuple(parts)
         self._available.add(node.name)
         self.layouts[node.name] = tuple(channels for part in parts for channels in self.layouts[part])
@@ -168,9 +169,14 @@ class Fusion:
         channels = self.graph.shapes[name][0]
         if self.layouts[name] == (channels,):
             return name
-        copy = f"{name}/compact"
-        if copy not in self.layouts:
-            self._emit(Fused(anchor=None, reads=name, value=copy), (channels,))
+        if name not in self._compact:
+            self._compact[name] = self._copied(name, f"{name}/compact", (channels,))
+        return self._compact[name]
+
+    def _copied(self, value: str, copy: str, layout: Layout) -> str:
+        """The name of a copy of the value, made by a step of its own: ``copy``, if nothing is called so."""
+        copy = unused(copy, ChainMap(self.layouts, dict(self.graph.shapes)))
+        self._emit(Fused(anchor=None, reads=value, value=copy), layout)
         return copy
 
     def _emit(self, step: Fused, layout: Layout) -> None:
@@ -265,8 +271,7 @@ class Fusion:
         if isinstance(node, Affine) and value not in self._begun:
             value, affine = node.inputs[0], node
         if value in self._unpacked:  # packed by a step of their own
-            self._emit(Fused(anchor=None, reads=value, value=f"{conv.name}/copy"), self.layouts[value])
-            value = f"{conv.name}/copy"
+            value = self._copied(value, f"{conv.name}/copy", self.layouts[value])
         step.reads = value
         self.signs.append(Signs(conv, value, affine))
 

@@ -6,12 +6,13 @@ for the kernels. Every value is a feature map (C, H, W) of float32 for one image
 
 Exactness: the sums of a :class:`BinaryConv` are whole numbers below 2^24 and exact in float32. An :class:`Affine` is
 one fused multiply-add, rounded once. Sums of float convolutions and means run over the kernel's rows, its columns and
-then channels, each term one fused multiply-add, rounded to float32. All of this is promised for finite values.
+then channels, each term one fused multiply-add, rounded to float32. All of this is promised for finite values, and
+kernels keep to it but for 7x7 stems on large images (:mod:`bnn_ablate.packed.stem`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -181,6 +182,13 @@ def needed(nodes: Sequence[Node], output: str) -> tuple[Node, ...]:
         if node.name in wanted:
             wanted.update(node.inputs)
     return tuple(node for node in nodes if node.name in wanted)
+
+
+def unused(name: str, names: Collection[str]) -> str:
+    """``name``, with as many strokes behind it as make it another one than ``names``."""
+    while name in names:
+        name += "'"
+    return name
 
 
 def output_side(side: int, before: int, after: int, kernel: int, stride: int, dilation: int) -> int:

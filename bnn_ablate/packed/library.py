@@ -31,6 +31,8 @@ def library() -> ctypes.CDLL:
         kernels = ctypes.CDLL(str(path))
     except OSError as error:
         raise EngineError(f"the packed engine's kernels cannot be loaded ({error}): {again}") from None
+    if not hasattr(kernels, "bnn_sources"):
+        raise EngineError(f"{path} is no library of the packed engine's kernels: {again}")
     kernels.bnn_sources.restype = c_char_p
     kernels.bnn_fields.restype = c_char_p
     if kernels.bnn_sources().decode() != sources.digest() or tuple(kernels.bnn_fields().decode().split()) != FIELDS:

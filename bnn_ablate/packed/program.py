@@ -12,7 +12,7 @@ from bnn_ablate.packed.memory import Buffer
 
 #: A step's fields, in the order of kernels/steps.h, which the library is asked for before it is used.
 FIELDS = (
-    *("kind", "pixels", "groups", "chunk", "src_at", "src_bytes", "t_src", "runs", "run_words", "t_runs", "weights"),
+    *("kind", "pixels", "groups", "chunk", "src_at", "t_src", "runs", "run_words", "t_runs", "weights"),
     *("start", "t_start", "alpha", "map_at", "t_map", "scale", "shift", "function", "add_at", "t_add", "function2"),
     *("dst_at", "t_dst", "packs", "t_packs", "window", "row_words", "column_words", "mean", "divisor", "pre_scale"),
     *("pre_shift", "pre_function", "channels", "slots", "height", "width", "scratch_at", "scratch_bytes"),

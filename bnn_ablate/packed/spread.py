@@ -9,14 +9,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bnn_ablate.packed.graph import IMAGE, Activation, Affine, BinaryConv, Concat, Graph, Node, Pool, needed
+from bnn_ablate.packed.graph import (
+    IMAGE,
+    MAX_NODES,
+    Activation,
+    Affine,
+    BinaryConv,
+    Concat,
+    Graph,
+    Node,
+    Pool,
+    needed,
+    unused,
+)
 
 
 def spread(graph: Graph) -> Graph:
     """The graph with each Affine, Activation and Pool of a concatenation done to its parts, the result being one again.
 
     What signs are taken of stays: an Affine before a BinaryConv is never computed. Parts of ``name`` are called
-    ``name[0]``, ``name[1]``, ...; they come right after what they read.
+    ``name[0]``, ``name[1]``, ...; they come right after what they read. A graph that would get too many nodes is left.
     """
     consumers = graph.consumers()
     channels = {name: shape[0] for name, shape in graph.shapes.items()}
@@ -33,7 +45,7 @@ def spread(graph: Graph) -> Graph:
         ):
             names, first = [], 0
             for i, leaf in enumerate(parts_of[node.inputs[0]]):
-                name, last = f"{node.name}[{i}]", first + channels[leaf]
+                name, last = unused(f"{node.name}[{i}]", channels), first + channels[leaf]
                 nodes.append(_part(node, name, leaf, slice(first, last)))
                 channels[name], first = channels[leaf], last
                 names.append(name)
@@ -42,7 +54,8 @@ def spread(graph: Graph) -> Graph:
             nodes.append(Concat(name=node.name, inputs=tuple(names)))
             continue
         nodes.append(node)
-    return Graph(graph.image_shape, _early(needed(nodes, graph.output), moved))
+    kept = needed(nodes, graph.output)
+    return Graph(graph.image_shape, _early(kept, moved)) if len(kept) <= MAX_NODES else graph
 
 
 def _part(node: Affine | Activation | Pool, name: str, reads: str, channels: slice) -> Node:
@@ -54,19 +67,16 @@ def _part(node: Affine | Activation | Pool, name: str, reads: str, channels: sli
 
 def _early(nodes: Sequence[Node], moved: set[str]) -> tuple[Node, ...]:
     """The nodes in their order, but those that were moved as soon as what they read is there."""
-    waiting = [node for node in nodes if node.name in moved]
-    done, ordered = {IMAGE}, []
-
-    def place(node: Node) -> None:
-        ordered.append(node)
-        done.add(node.name)
-        for later in [other for other in waiting if node.name in other.inputs]:
-            place(later)
-
-    for node in waiting:
-        if node.inputs == (IMAGE,):
-            place(node)
+    readers: dict[str, list[Node]] = {}
     for node in nodes:
-        if node.name not in moved:
-            place(node)
+        if node.name in moved:
+            readers.setdefault(node.inputs[0], []).append(node)
+    ordered: list[Node] = []
+    waiting = readers.get(IMAGE, [])[::-1]
+    for node in (None, *nodes):
+        if node is not None and node.name not in moved:
+            waiting.append(node)
+        while waiting:
+            ordered.append(waiting.pop())
+            waiting.extend(readers.get(ordered[-1].name, [])[::-1])
     return tuple(ordered)

@@ -51,11 +51,11 @@ class Checker {
         return count >= 0 && count <= LIMIT && within(from, count * each, p.blob_bytes, each) ? true : fail(what);
     }
     // A table of `count` words in the blob, and the range of its entries.
-    bool table(int64_t from, int64_t count, const char* what, Range& range, int64_t stride = 1) {
+    bool table(int64_t from, int64_t count, const char* what, Range& range) {
         if (!blob(from, count, 4, what)) return false;
         const int32_t* entries = reinterpret_cast<const int32_t*>(p.blob + from);
         range = count > 0 ? Range{entries[0], entries[0]} : Range{};
-        for (int64_t i = 0; i < count; i += stride) {
+        for (int64_t i = 0; i < count; i++) {
             if (entries[i] < range.least) range.least = entries[i];
             if (entries[i] > range.most) range.most = entries[i];
         }

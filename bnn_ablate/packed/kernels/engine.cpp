@@ -21,9 +21,12 @@ bool supported(int kernel) {
     if (kernel == PORTABLE) return true;
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (kernel == AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    // every instruction set that the kernels' pragmas name
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt") &&
+                      __builtin_cpu_supports("bmi2");
+    if (kernel == AVX2) return avx2;
     if (kernel == AVX512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vpopcntdq");
 #endif
     return false;
@@ -48,6 +51,7 @@ struct Context {
     Run run;
     Team team;
     std::vector<Pieces> pieces;  // of each step, where threads share one
+    std::atomic<int64_t> next_chunk{0};  // where each has chunks of its own
     std::vector<std::unique_ptr<uint8_t, Free>> arenas;  // one a thread that has images of its own
 
     Context(const Program& given, int kernel)
@@ -169,15 +173,13 @@ EXPORTED int bnn_run(void* handle, const float* data, const int64_t* strides, in
         const int64_t here = count - first < program.chunk ? count - first : program.chunk;
         return Work{program.blob, arena, images, first, here, logits, program.classes, 0, 1, 0};
     };
-    if (apart > 0) context.team.run([&](int thread) {
-        for (int64_t index = thread; index < apart; index += threads) {
+    const auto whole_chunks = [&](int thread) {
+        for (int64_t index; (index = context.next_chunk.fetch_add(1, std::memory_order_relaxed)) < apart;) {
             const Work work = work_on(index, context.arenas[static_cast<size_t>(thread)].get());
             for (int64_t i = 0; i < program.num_steps; i++) context.run(program.steps[i], work);
         }
-    });
-    if (apart == chunks) return 0;
-    for (Pieces& pieces : context.pieces) pieces.reset();
-    context.team.run([&](int thread) {
+    };
+    const auto shared_chunks = [&](int thread) {
         double before = now();
         for (int64_t index = apart; index < chunks; index++) {
             Work work = work_on(index, context.arenas[0].get());
@@ -196,7 +198,13 @@ EXPORTED int bnn_run(void* handle, const float* data, const int64_t* strides, in
                 }
             }
         }
-    });
+    };
+    // by reference: a function object of its own would need memory, and that can fail
+    context.next_chunk = 0;
+    if (apart > 0) context.team.run(std::ref(whole_chunks));
+    if (apart == chunks) return 0;
+    for (Pieces& pieces : context.pieces) pieces.reset();
+    context.team.run(std::ref(shared_chunks));
     return 0;
 }
 

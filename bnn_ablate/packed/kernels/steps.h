@@ -35,7 +35,6 @@ enum Function : int64_t { NONE = 0, RELU = 1, CLIP = 2, LEAKY_CLIP = 3, SIGN = 4
     X(groups)      /* of 16 output channels */                                                                       \
     X(chunk)       /* output positions that are taken through all blocks together */                                 \
     X(src_at)      /* what is read */                                                                                \
-    X(src_bytes)   /* its size, for all images */                                                                    \
     X(t_src)       /* blob: where each position's window begins, in words of 4 bytes */                              \
     X(runs)        /* stretches of words that a window consists of */                                                \
     X(run_words)   /* words of each */                                                                               \

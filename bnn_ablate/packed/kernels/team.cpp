@@ -29,24 +29,31 @@ void Team::run(const std::function<void(int)>& work) {
     {
         const std::lock_guard<std::mutex> lock(mutex);
         task = &work;
-        working = threads - 1;
-        job.fetch_add(1, std::memory_order_release);
+        open = true;
+        job++;
     }
     wake.notify_all();
     work(0);
+    {
+        const std::lock_guard<std::mutex> lock(mutex);
+        open = false;
+    }
     wait_until([this] { return working.load(std::memory_order_acquire) == 0; });
 }
 
 void Team::serve(int thread) {
     uint64_t seen = 0;
     for (;;) {
+        const std::function<void(int)>* work = nullptr;
         {
             std::unique_lock<std::mutex> lock(mutex);
-            wake.wait(lock, [&] { return ended || job.load(std::memory_order_acquire) != seen; });
+            wake.wait(lock, [&] { return ended || (open && job != seen); });
             if (ended) return;
-            seen = job.load(std::memory_order_relaxed);
+            seen = job;
+            work = task;
+            working.fetch_add(1, std::memory_order_relaxed);  // before the caller can close the job
         }
-        (*task)(thread);
+        (*work)(thread);
         working.fetch_sub(1, std::memory_order_release);
     }
 }

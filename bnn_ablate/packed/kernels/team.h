@@ -49,7 +49,8 @@ class Pieces {
     std::atomic<int64_t> next{0}, done{0};
 };
 
-// Runs a function on all its threads at once, the caller being one of them. While nothing runs the others sleep.
+// Runs a function on the caller and on those of its other threads that come while the caller is at it, so it must be one
+// that the caller alone would finish too. Returns when all that came are done. While nothing runs the others sleep.
 class Team {
    public:
     explicit Team(int threads);
@@ -67,10 +68,12 @@ class Team {
     std::vector<std::thread> others;
     std::mutex mutex;
     std::condition_variable wake;
-    std::atomic<uint64_t> job{0};
-    std::atomic<bool> ended{false};
-    std::atomic<int> working{0};
+    // guarded by the mutex:
+    uint64_t job = 0;
+    bool open = false, ended = false;
     const std::function<void(int)>* task = nullptr;
+    // changed under the mutex upwards, and downwards without it
+    std::atomic<int> working{0};
 };
 
 }  // namespace bnn
