@@ -21,39 +21,36 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 from torch import Tensor, nn
-from yaml import YAMLError
 
 from bnn_ablate.composing import composed
 from bnn_ablate.console import say
 from bnn_ablate.data import Batches, eval_batches, load_splits
 from bnn_ablate.evaluate_words import Asked, read_words
 from bnn_ablate.evaluation import evaluate
-from bnn_ablate.evaluation_text import line, packed_lines, timing_lines
+from bnn_ablate.evaluation_text import line, packed_line, timing_lines
 from bnn_ablate.evaluations import StoredEvaluation, write_evaluation
 from bnn_ablate.identity import file_digest
 from bnn_ablate.interop import load_network
 from bnn_ablate.job import PLAIN_ERRORS, settings_of
-from bnn_ablate.latency import measure
-from bnn_ablate.layer_profile import profile, profile_text
-from bnn_ablate.older import completed
+from bnn_ablate.layer_profile import measure_with_steps, profile_text
 from bnn_ablate.packed import EngineError, PackedFileError, PackedNetwork
 from bnn_ablate.packed.file import graph_to_bytes
 from bnn_ablate.packed.fold import fold
+from bnn_ablate.packed.graph import GraphError
 from bnn_ablate.packed.lower import lower
 from bnn_ablate.packed.lowering import LoweringError
 from bnn_ablate.packed_evaluation import Comparison, compare, packed_facts
 from bnn_ablate.progress import bar
 from bnn_ablate.provenance import commit, host, pin_arithmetic, versions
-from bnn_ablate.record import Packed, Record
+from bnn_ablate.record import Record
 from bnn_ablate.result import accuracy_of, weight_digest
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import RunFolder, Store, now
-from bnn_ablate.trained import load_trained
+from bnn_ablate.trained import load_trained, saved_settings
 
 #: What one sentence tells.
-TOLD = (*PLAIN_ERRORS, EngineError, PackedFileError, LoweringError)
+TOLD = (*PLAIN_ERRORS, EngineError, PackedFileError, LoweringError, GraphError)
 #: Samples of latency: more than a run takes, which has to go on.
 SAMPLES = 200
 
@@ -99,6 +96,7 @@ def _run(asked: Asked, *, steps: bool = True) -> int:
     network = load_trained(settings, folder).network
     packed, file_bytes = _packed_of_run(folder, network, settings, asked)
     compared = _compared(f"run {asked.name}", network, packed, settings)
+    timing, layers = measure_with_steps(packed, samples=SAMPLES, batch=asked.batch)
     commit_id, dirty = commit()
     stored = StoredEvaluation(
         schema=1,
@@ -110,15 +108,16 @@ def _run(asked: Asked, *, steps: bool = True) -> int:
         dirty=dirty,
         versions=versions(),
         accuracy=accuracy_of(compared.floats),
-        packed=_facts(compared, packed, file_bytes, asked),
-        layers=profile(packed),
+        packed=packed_facts(compared, packed, timing, file_bytes),
+        layers=layers,
     )
     try:
         path = write_evaluation(folder.evaluations, stored)
     except OSError as error:
         raise SettingsError(f"{folder.evaluations} cannot be written: {error.strerror}") from None
     say(line(f"run {asked.name}", compared.floats))
-    say(packed_lines(stored.packed))
+    say(packed_line(stored.packed))
+    say(timing_lines(timing, packed, file_bytes))
     say(f"  written to  {path}")
     if steps:
         say(f"\n{profile_text(stored.layers)}")
@@ -131,16 +130,7 @@ def _settings_of_run(folder: RunFolder, asked: Asked) -> Settings:
     if status is None or not config_file.exists() or status.state not in ("trained", "done"):
         state = "is not there" if status is None or not config_file.exists() else f"is {status.state}"
         raise SettingsError(f"run={asked.name} {state} in {asked.runs}: only a trained run can be evaluated")
-    try:
-        saved: Any = OmegaConf.to_container(OmegaConf.load(config_file))
-        config = OmegaConf.create(completed(saved))
-    except (YAMLError, OSError, TypeError, ValueError):
-        raise SettingsError(f"{config_file} is damaged") from None
-    try:
-        config.merge_with(OmegaConf.from_dotlist(list(asked.others)))
-    except YAMLError:
-        raise SettingsError(f"{' '.join(asked.others)} cannot be read: give values such as data.root=FOLDER") from None
-    return settings_of(config)
+    return saved_settings(folder, asked.others)
 
 
 def _packed_of_run(
@@ -165,12 +155,14 @@ def _packed_now(network: nn.Module, settings: Settings, asked: Asked) -> tuple[P
 
 
 def _said_otherwise(record: Record | None, stored: StoredEvaluation) -> int:
-    """1 where the record has another accuracy, which is told."""
+    """1 where the record has another accuracy, or as many other images right, which is told."""
     if record is None:
         return 0
     different = []
     if record.accuracy.top1 != stored.accuracy.top1:
         different.append(f"top-1 {100 * record.accuracy.top1:.2f} %")
+    elif record.accuracy.correct_bits != stored.accuracy.correct_bits:
+        different.append("other images right")
     if record.packed.top1 is not None and record.packed.top1 != stored.packed.top1:
         different.append(f"packed top-1 {100 * record.packed.top1:.2f} %")
     if different:
@@ -187,8 +179,10 @@ def _checkpoint(asked: Asked) -> int:
     compared = _compared(path.name, network, packed, settings)
     said = f"{path.name} ({facts.model.name} of {facts.source.file}, {file_digest(path)[:12]})"
     say(line(said, compared.floats))
-    say(packed_lines(_facts(compared, packed, file_bytes, asked)))
-    say(f"\n{profile_text(profile(packed))}")
+    timing, layers = measure_with_steps(packed, samples=SAMPLES, batch=asked.batch)
+    say(packed_line(packed_facts(compared, packed, timing, file_bytes)))
+    say(timing_lines(timing, packed, file_bytes))
+    say(f"\n{profile_text(layers)}")
     return 0
 
 
@@ -202,9 +196,9 @@ def _packed(asked: Asked) -> int:
     with bar(path.name, len(batches)) as step:
         result = evaluate(packed, _counted(batches, step))
     say(line(path.name, result))
-    alone = Comparison(result, result, 0, 0, 0, 0, 0)
-    say(timing_lines(_facts(alone, packed, path.stat().st_size, asked)))
-    say(f"\n{profile_text(profile(packed))}")
+    timing, layers = measure_with_steps(packed, samples=SAMPLES, batch=asked.batch)
+    say(timing_lines(timing, packed, path.stat().st_size))
+    say(f"\n{profile_text(layers)}")
     return 0
 
 
@@ -225,10 +219,6 @@ def _compared(name: str, network: nn.Module, packed: PackedNetwork, settings: Se
     batches = _batches(settings)
     with bar(name, len(batches)) as step:
         return compare(network, packed, _counted(batches, step))
-
-
-def _facts(compared: Comparison, packed: PackedNetwork, file_bytes: int, asked: Asked) -> Packed:
-    return packed_facts(compared, packed, measure(packed, samples=SAMPLES, batch=asked.batch), file_bytes)
 
 
 def _batches(settings: Settings) -> Batches:

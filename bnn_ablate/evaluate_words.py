@@ -15,10 +15,15 @@ from bnn_ablate.settings import Settings, SettingsError
 What = Literal["run", "checkpoint", "packed"]
 WHATS = ("run", "checkpoint", "packed")
 OPTIONS = ("kernel", "threads", "batch")
-#: What decides the images, their preparation, and how many are looked at at a time.
-EVALUATION = ("data", "recipe", "trainer.threads", "trainer.workers")
+#: What decides the test images, their preparation, and how many are looked at at a time.
+EVALUATION = (
+    *("data", "data.root", "data.download", "data.image_size", "data.num_classes", "data.limit_test"),
+    *("data.mean", "data.std"),
+    *("recipe", "recipe.batch_size", "recipe.normalize", "recipe/augment"),
+    *("recipe.augment.resize", "recipe.augment.filter", "trainer.threads", "trainer.workers"),
+)
 #: What a run may be given, whose configuration says the rest.
-OF_RUNS = ("data.root=", "trainer.threads=")
+OF_RUNS = ("data.root", "trainer.threads")
 MAX_BATCH = 4096
 
 
@@ -42,7 +47,12 @@ class Asked:
         return replace(self, name=run_id)
 
     def engine_threads(self, settings: Settings) -> int:
-        return settings.trainer.threads if self.threads is None else self.threads
+        """Raises SettingsError where those of the settings are too many."""
+        if self.threads is not None:
+            return self.threads
+        if settings.trainer.threads > MAX_THREADS:
+            raise SettingsError(f"trainer.threads={settings.trainer.threads} is more than {MAX_THREADS}: choose fewer")
+        return settings.trainer.threads
 
 
 def read_words(arguments: Sequence[str]) -> Asked:
@@ -65,13 +75,15 @@ def read_words(arguments: Sequence[str]) -> Asked:
     what, name = cast(What, named[0]), given[named[0]]
     if what == "run":
         for text in others:
-            if not text.startswith(OF_RUNS):
+            if text.partition("=")[0] not in OF_RUNS:
                 raise SettingsError(
                     f"{text} does not apply to run={name}: a run may only be given data.root and trainer.threads"
                 )
     else:
-        for text in (*others, *(f"runs={given[key]}" for key in ("runs",) if key in given)):
-            if not text.startswith(EVALUATION):
+        if "runs" in given:
+            others.append(f"runs={given['runs']}")
+        for text in others:
+            if text.partition("=")[0] not in EVALUATION:
                 raise SettingsError(f"{text} does not apply to {what}={name}: only {', '.join(EVALUATION)} are read")
     kernel = given.get("kernel")
     try:

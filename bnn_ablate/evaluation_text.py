@@ -5,6 +5,8 @@ from __future__ import annotations
 from statistics import median, quantiles
 
 from bnn_ablate.evaluation import Evaluation
+from bnn_ablate.latency import Timing
+from bnn_ablate.packed import PackedNetwork
 from bnn_ablate.record import Packed
 
 
@@ -14,8 +16,8 @@ def line(name: str, result: Evaluation) -> str:
     return f"{name}: test top-1 {100 * hits / count:.2f} %, top-5 {100 * top5 / count:.2f} % of {count:.0f} images"
 
 
-def packed_lines(packed: Packed) -> str:
-    """The packed network beside the float one, and its times and bytes."""
+def packed_line(packed: Packed) -> str:
+    """The packed network beside the float one."""
     assert packed.top1 is not None
     assert packed.top5 is not None
     signs = (
@@ -25,23 +27,21 @@ def packed_lines(packed: Packed) -> str:
     )
     return (
         f"  packed      top-1 {100 * packed.top1:.2f} %, top-5 {100 * packed.top5:.2f} %; "
-        f"{packed.disagreeing_predictions} predictions differ; {signs}\n{timing_lines(packed)}"
+        f"{packed.disagreeing_predictions} predictions differ; {signs}"
     )
 
 
-def timing_lines(packed: Packed) -> str:
+def timing_lines(timing: Timing, packed: PackedNetwork, file_bytes: int) -> str:
     """Latency with its spread, throughput and bytes, and whether the times are results."""
-    samples = packed.latency_ms
-    assert samples is not None
+    samples = timing.latency_ms
     low, *_, high = quantiles(samples, n=20)  # the cuts at 5 % and 95 %
     threads = "1 thread" if packed.threads == 1 else f"{packed.threads} threads"
     lines = [
         f"  latency     {median(samples):.4f} ms (5 % to 95 %: {low:.4f} to {high:.4f}), median of {len(samples)} "
-        f"after {packed.warmup} calls; kernel={packed.kernel}, {threads}",
-        f"  throughput  {packed.images_per_second:,.1f} images/s in batches of {packed.throughput_batch}",
-        f"  bytes       file {packed.file_bytes:,}, weights in memory {packed.weight_bytes:,}, values "
-        f"{packed.work_bytes:,}",
+        f"after {timing.warmup} calls; kernel={packed.kernel}, {threads}",
+        f"  throughput  {timing.images_per_second:,.1f} images/s in batches of {timing.throughput_batch}",
+        f"  bytes       file {file_bytes:,}, weights in memory {packed.weight_bytes:,}, values {packed.work_bytes:,}",
     ]
-    if packed.busy:
+    if timing.busy:
         lines.append("  busy        other work ran on this machine: these times are no results, measure again")
     return "\n".join(lines)

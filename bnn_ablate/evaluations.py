@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checked import STRICT
-from bnn_ablate.record import Accuracy, Count, Packed, Record, RunId, read_checked
+from bnn_ablate.record import DECIDED, Accuracy, Count, Packed, Record, RunId, read_checked
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -69,17 +70,43 @@ def read_evaluation(path: Path) -> StoredEvaluation:
 def packed_results(record: Record, folder: Path) -> Packed:
     """The packed results that count for a run, whose later evaluations lie in ``folder``.
 
-    The record's own. Times that were measured while other work ran are replaced by those of the newest evaluation by
-    the same kernel and threads on a quiet machine, where there is one; a record of before there was an engine by
-    the newest evaluation. Raises RecordError where an evaluation that is needed cannot be read.
+    The record's own. Where its times were measured while other work ran, times, place and memory are those of the
+    newest evaluation by the same kernel and threads on a quiet machine, if there is one; what weights and images decide
+    stays. A record of before there was an engine takes the newest evaluation whose float network is right on the same
+    images, of a quiet machine if there is one. Files are read from the newest on, until one is found. Raises
+    RecordError where one of these cannot be read.
     """
     own = record.packed
     if own.busy is False:
         return own
-    later = [read_evaluation(path) for path in sorted(folder.glob("*.json"), reverse=True)]
-    found = [each.packed for each in later if each.weight_digest == record.weight_digest]
-    quiet = [packed for packed in found if packed.busy is False]
-    if own.status == "not evaluated":
-        return next(iter((*quiet, *found, own)))
-    alike = [packed for packed in quiet if (packed.kernel, packed.threads) == (own.kernel, own.threads)]
-    return next(iter((*alike, own)))
+    later = _later(record, folder)
+    if own.status == "evaluated":
+        place = (own.kernel, own.threads)
+        quiet = (each.packed for each in later if each.packed.busy is False)
+        found = next((packed for packed in quiet if (packed.kernel, packed.threads) == place), None)
+        return own if found is None else _with_times_of(found, own)
+    newest = None
+    for each in later:
+        if _right(each.accuracy) == _right(record.accuracy):
+            if each.packed.busy is False:
+                return each.packed
+            newest = each.packed if newest is None else newest
+    return own if newest is None else newest
+
+
+def _later(record: Record, folder: Path) -> Iterator[StoredEvaluation]:
+    """The evaluations of the record's own weights, from the newest on, each read when it is asked for."""
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        evaluation = read_evaluation(path)
+        if evaluation.weight_digest == record.weight_digest:
+            yield evaluation
+
+
+def _right(accuracy: Accuracy) -> tuple[int, str]:
+    """Which images are right: other images, or another kind of CPU, show here."""
+    return accuracy.num_images, accuracy.correct_bits
+
+
+def _with_times_of(later: Packed, own: Packed) -> Packed:
+    kept = ("status", *DECIDED)
+    return replace(own, **{part.name: getattr(later, part.name) for part in fields(Packed) if part.name not in kept})

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from bnn_ablate import latency
 from bnn_ablate.evaluations import LayerTime
 from bnn_ablate.packed import PackedNetwork
 from bnn_ablate.packed.library import popcount_peak
@@ -29,6 +31,15 @@ def profile(packed: PackedNetwork) -> list[LayerTime]:
         )
         for line, seconds in zip(packed.lines, np.median(times, axis=0), strict=True)
     ]
+
+
+def measure_with_steps(packed: PackedNetwork, *, samples: int, batch: int) -> tuple[latency.Timing, list[LayerTime]]:
+    """Time the whole network and then its steps: busy, where other work ran during either."""
+    before = latency.usage()
+    timing = latency.measure(packed, samples=samples, batch=batch)
+    layers = profile(packed)
+    busy = timing.busy or latency.was_busy(before, latency.usage(), packed.threads)
+    return replace(timing, busy=busy), layers
 
 
 def profile_text(layers: Sequence[LayerTime]) -> str:

@@ -16,24 +16,34 @@ from bnn_ablate.evaluation import Evaluation
 from bnn_ablate.identity import RESULTS_VERSION, Ids, ids_of, plain_config
 from bnn_ablate.latency import measure
 from bnn_ablate.models import fit_sizes, shapes_of
-from bnn_ablate.packed import EngineError, PackedNetwork, available_kernels
+from bnn_ablate.packed import EngineError, PackedNetwork, available_kernels, pack
 from bnn_ablate.packed.engine import MAX_THREADS
+from bnn_ablate.packed.graph import GraphError
+from bnn_ablate.packed.lowering import LoweringError
 from bnn_ablate.packed_evaluation import compare, packed_facts, write_packed
 from bnn_ablate.pretraining import float_settings
 from bnn_ablate.record import Accuracy, BestHoldout, CostFacts, DataFacts, Epoch, Provenance, Record, pack_bits
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import RunFolder, now
-from bnn_ablate.trained import load_trained
+from bnn_ablate.trained import load_trained, new_network
 
 
 def check_engine(settings: Settings) -> None:
-    """Refuse what would only fail once the training is over. Raises SettingsError."""
+    """Refuse what would only fail once the training is over: the network is packed as it begins. Raises SettingsError.
+
+    What trained weights alone can bring about, such as values that are not finite, is seen at the end.
+    """
     if settings.trainer.threads > MAX_THREADS:
         raise SettingsError(f"trainer.threads={settings.trainer.threads} is more than {MAX_THREADS}: choose fewer")
     try:
         available_kernels()
     except EngineError as error:
         raise SettingsError(str(error)) from None
+    network = new_network(settings).eval()
+    try:
+        pack(network, _image_shape(settings), threads=settings.trainer.threads)
+    except (LoweringError, GraphError, EngineError) as error:
+        raise SettingsError(f"this network cannot be packed, as every run is at its end: {error}") from None
 
 
 def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids) -> Record:
@@ -45,8 +55,7 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
             f"the training made {trained.steps} steps and {len(trained.curve)} epochs where the recipe asks for "
             f"{expected} and {settings.recipe.epochs}"
         )
-    size = settings.data.image_size
-    image_shape = (len(settings.data.mean), size, size)
+    image_shape = _image_shape(settings)
     write_packed(folder.packed, trained.network, image_shape)
     packed = PackedNetwork.load(folder.packed, threads=settings.trainer.threads)
     cost = count_cost(trained.network, image_shape)
@@ -106,6 +115,11 @@ def make_record(settings: Settings, splits: Splits, folder: RunFolder, ids: Ids)
             peak_memory_bytes=trained.peak_memory_bytes,
         ),
     )
+
+
+def _image_shape(settings: Settings) -> tuple[int, int, int]:
+    size = settings.data.image_size
+    return len(settings.data.mean), size, size
 
 
 def accuracy_of(result: Evaluation) -> Accuracy:

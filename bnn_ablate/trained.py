@@ -1,15 +1,20 @@
-"""The network of a run: with the initial weights of its seed, and as its last checkpoint holds it."""
+"""A run's settings and its network: with the initial weights of its seed, and as its last checkpoint holds it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch import nn
+from yaml import YAMLError
 
 from bnn_ablate.checkpoint import AtomicCheckpointIO
+from bnn_ablate.job import settings_of
 from bnn_ablate.models import build_network, shapes_of
+from bnn_ablate.older import completed
 from bnn_ablate.record import Epoch
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import RunFolder
@@ -37,6 +42,21 @@ def new_network(settings: Settings) -> nn.Module:
             raise SettingsError(str(error)) from None
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return network
+
+
+def saved_settings(folder: RunFolder, overrides: Sequence[str] = ()) -> Settings:
+    """The settings in a run's folder, whatever axes there were then, with ``overrides``. Raises SettingsError."""
+    config_file = folder.path / "config.yaml"
+    try:
+        saved: Any = OmegaConf.to_container(OmegaConf.load(config_file))
+        config = OmegaConf.create(completed(saved))
+    except (YAMLError, OSError, TypeError, ValueError):
+        raise SettingsError(f"{config_file} is missing or damaged") from None
+    try:
+        config.merge_with(OmegaConf.from_dotlist(list(overrides)))
+    except YAMLError:
+        raise SettingsError(f"{' '.join(overrides)} cannot be read: give values such as data.root=FOLDER") from None
+    return settings_of(config)
 
 
 def load_trained(settings: Settings, folder: RunFolder) -> Trained:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from network_factories import make_binary_densenet, make_dense_design, make_desi
 from bnn_ablate.bench.onnx_models import float_model, int8_model
 from bnn_ablate.bench.peers import (
     KINDS,
+    UNMEASURED,
     Contender,
     FloatResNet18,
-    NotInstalledError,
+    UnavailableError,
     float_networks,
+    larq_compute_engine,
     same_network,
 )
 from bnn_ablate.bench.simulation import Simulation
@@ -122,7 +125,7 @@ def test_contenders_that_are_there_answer_with_logits(graph: Graph) -> None:
     for contender in contenders(graph, 2):
         try:
             run = contender.make()
-        except NotInstalledError:
+        except UnavailableError:
             continue
         logits = run(images)
         assert logits.shape == (2, 10)
@@ -136,9 +139,27 @@ def test_contenders_of_libraries_that_are_not_there_say_so(graph: Graph, monkeyp
     missing = [each for each in contenders(graph, 1) if "OpenVINO" in each.engine or "onnxruntime" in each.engine]
     assert len(missing) == 5
     for contender in missing:
-        with pytest.raises(NotInstalledError, match=r"^not installed$"):
+        with pytest.raises(UnavailableError, match=r"^not installed$"):
             contender.make()
 
 
+def test_larq_compute_engine_is_looked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "larq_compute_engine", None)
+    with pytest.raises(UnavailableError, match=r"^not installed$"):
+        larq_compute_engine()
+    monkeypatch.delitem(sys.modules, "larq_compute_engine")
+    (tmp_path / "larq_compute_engine.py").write_text("raise AssertionError('it is not to be loaded')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnavailableError, match=r"^installed, not measured: it converts Keras models"):
+        larq_compute_engine()
+
+
+@pytest.mark.parametrize(("size", "kernel"), [(32, (3, 3)), (63, (3, 3)), (64, (7, 7)), (224, (7, 7))])
+def test_images_from_64_pixels_on_get_the_stem_of_imagenet(size: int, kernel: tuple[int, int]) -> None:
+    layers = FloatResNet18((3, size, size), classes=10, batch=1).module.modules()
+    assert next(layer for layer in layers if isinstance(layer, torch.nn.Conv2d)).kernel_size == kernel
+
+
 def test_every_contender_can_be_asked_for(graph: Graph) -> None:
-    assert {kind for contender in contenders(graph, 1) for kind in contender.kinds} == set(KINDS) - {"compiled"}
+    kinds = {kind for contender in contenders(graph, 1) for kind in contender.kinds}
+    assert kinds - {UNMEASURED} == set(KINDS) - {"compiled"}

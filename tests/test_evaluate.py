@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY
 from omegaconf import OmegaConf
+from packed_graphs import Draft
 
 from bnn_ablate.checkpoint import AtomicCheckpointIO
 from bnn_ablate.evaluate import main
 from bnn_ablate.evaluations import read_evaluation
 from bnn_ablate.identity import ids_of
+from bnn_ablate.packed.file import write_graph
+from bnn_ablate.packed.graph import Add
 from bnn_ablate.run import run
 from bnn_ablate.store import Store
 
@@ -70,7 +74,7 @@ WRONG = [
     (["run=0123456789ab"], "run=0123456789ab is not there in runs"),
     (["run=0123456789ab", "grad=ste"], "grad=ste does not apply to run=0123456789ab"),
     (["checkpoint=/absent"], "/absent"),
-    (["checkpoint=a", "scaling=xnor"], "scaling=xnor does not apply to checkpoint=a: only data, recipe"),
+    (["checkpoint=a", "scaling=xnor"], "scaling=xnor does not apply to checkpoint=a: only data, data.root"),
     (["run=a", "run=b"], "run= can be given once"),
     (["run=a", "kernel=sse2"], "kernel=sse2 is unknown: choose one of "),
     (["run=a", "threads=0"], "threads=0 must be a whole number from 1 to 256"),
@@ -80,7 +84,12 @@ WRONG = [
     (["run=a", "kernel="], "kernel= is empty"),
     (["run=all", "runs=/absent"], "run=all: no run in /absent is finished"),
     (["packed=/absent"], "/absent does not exist"),
-    (["packed=a", "grad=ste"], "grad=ste does not apply to packed=a: only data, recipe"),
+    (["packed=a", "grad=ste"], "grad=ste does not apply to packed=a: only data, data.root"),
+    (["checkpoint=a", "recipe.epochs=9"], "recipe.epochs=9 does not apply to checkpoint=a"),
+    (["checkpoint=a", "dataXYZ=digits"], "dataXYZ=digits does not apply to checkpoint=a"),
+    (["packed=a", "data.limit_train=9"], "data.limit_train=9 does not apply to packed=a"),
+    (["packed=/absent", "data=synthetic", "trainer.threads=300"], "trainer.threads=300 is more than 256: choose fewer"),
+    (["run=a", "trainer.threadsX=1"], "trainer.threadsX=1 does not apply to run=a"),
     (["checkpoint=a", "runs=b"], "runs=b does not apply to checkpoint=a"),
 ]
 
@@ -216,3 +225,29 @@ def test_times_taken_while_other_work_ran_are_marked(done, evaluated, monkeypatc
         _, shown, path = evaluated()
         assert read_evaluation(path).packed.busy is busy
         assert ("these times are no results" in shown) is busy
+
+
+def test_other_work_while_the_steps_were_timed_marks_the_times_too(evaluated, monkeypatch):
+    verdicts = iter((False, True))  # the whole network's, and that of it and its steps
+    monkeypatch.setattr("bnn_ablate.latency.was_busy", lambda *_: next(verdicts))
+    _, shown, path = evaluated()
+    assert read_evaluation(path).packed.busy
+    assert "these times are no results" in shown
+
+
+def test_a_run_with_more_threads_than_the_engine_has_is_one_sentence(done, capsys):
+    record, runs = done
+    assert main([f"run={record.run_id}", f"runs={runs}", "trainer.threads=300"]) == 1
+    assert capsys.readouterr().out == "error: trainer.threads=300 is more than 256: choose fewer\n"
+
+
+def test_a_packed_file_that_cannot_be_planned_is_one_sentence(capsys, tmp_path):
+    d = Draft((3, 4, 4))
+    a = d.conv("image", np.ones((4, 3, 1, 1), np.float32))
+    weight = np.ones((4, 4, 3, 3), np.float32)
+    x, y = (d.conv(a, weight, border=border, borders=(1, 1, 1, 1)) for border in (0.0, 1.0))
+    d.mean_of_all(d.add(Add, x, y))
+    path = tmp_path / "two.safetensors"
+    write_graph(path, d.graph())
+    assert main([f"packed={path}", "data=synthetic"]) == 1
+    assert capsys.readouterr().out == "error: conv0 is read with borders of 0.0 and 1.0: one is possible\n"

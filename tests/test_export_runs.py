@@ -85,3 +85,18 @@ def test_a_run_whose_checkpoint_is_gone_is_refused(without_packed_file) -> None:
             packed_run(folder.path.name, folder.path.parent)
     finally:
         folder.checkpoint.write_bytes(kept)
+
+
+@pytest.mark.parametrize("content", ["{", "- a\n- b\n", None])
+def test_a_run_whose_configuration_is_damaged_or_gone_is_refused(without_packed_file, content) -> None:
+    _, folder = without_packed_file
+    path = folder.path / "config.yaml"
+    kept = path.read_bytes()
+    try:
+        path.unlink()
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(ExportError, match=rf"^run={folder.path.name}: .*config\.yaml is missing or damaged$"):
+            packed_run(folder.path.name, folder.path.parent)
+    finally:
+        path.write_bytes(kept)

@@ -15,10 +15,12 @@ from bnn_ablate.evaluation import evaluate
 from bnn_ablate.identity import ids_of
 from bnn_ablate.layers import BinaryConv2d
 from bnn_ablate.packed import EngineError
+from bnn_ablate.packed.graph import GraphError
+from bnn_ablate.packed.lowering import LoweringError
 from bnn_ablate.progress import bar
 from bnn_ablate.recipe import CosineSchedule, StepSchedule
 from bnn_ablate.record import Epoch
-from bnn_ablate.result import best_on_holdout, weight_digest
+from bnn_ablate.result import best_on_holdout, check_engine, weight_digest
 from bnn_ablate.run import run
 from bnn_ablate.schedule import rate_factor
 from bnn_ablate.settings import SettingsError
@@ -185,6 +187,24 @@ def test_what_would_fail_after_the_training_is_refused_before_it(make_settings, 
     with pytest.raises(SettingsError, match="kernels cannot be loaded"):
         run(settings, ids_of(settings), "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [LoweringError("stages cannot be lowered"), GraphError("image is read twice")])
+def test_a_network_that_cannot_be_packed_is_refused_before_its_training(error, make_settings, monkeypatch, tmp_path):
+    def refused(*_, **__):
+        raise error
+
+    monkeypatch.setattr("bnn_ablate.result.pack", refused)
+    settings = make_settings(*TINY, f"runs={tmp_path}")
+    with pytest.raises(SettingsError, match=f"^this network cannot be packed, as every run is at its end: {error}$"):
+        run(settings, ids_of(settings), "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_packing_before_the_training_leaves_the_generator_alone(make_settings):
+    before = torch.random.get_rng_state()
+    check_engine(make_settings(*TINY))
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_a_bar_counts_steps_on_a_terminal_and_is_silent_elsewhere(monkeypatch, capsys):

@@ -101,4 +101,4 @@ def _color(row: Row) -> str:
         return OURS
     if row.network == INT8:
         return EIGHT_BITS
-    return PACKED if row.engine.endswith("packed") or row.engine == "larq-compute-engine" else FLOATS
+    return PACKED if row.engine.endswith("packed") else FLOATS

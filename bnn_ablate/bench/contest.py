@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bnn_ablate.bench.machine import Others
 from bnn_ablate.bench.measure import ROUNDING, ROUNDING_INT8, checked, interleaved, noise
 from bnn_ablate.bench.networks import Network
-from bnn_ablate.bench.peers import FLOAT32, INT8, Contender, NotInstalledError, Run, float_networks, same_network
+from bnn_ablate.bench.peers import FLOAT32, INT8, Contender, Run, UnavailableError, float_networks, same_network
 from bnn_ablate.bench.results import Group, Row
 from bnn_ablate.packed import pack
 from bnn_ablate.packed.graph import Floats
@@ -78,7 +78,7 @@ def _admitted(
         note = "" if right is None else str(agreement)
         if not agreement.right:
             run, note = None, f"wrong answers: {agreement}"
-    except NotInstalledError as error:
+    except UnavailableError as error:
         note = str(error)
     except Exception as error:  # another's library, whose failure must not end the benchmark
         run, note = None, f"fails: {type(error).__name__}: {str(error).splitlines()[0][:100] if str(error) else ''}"

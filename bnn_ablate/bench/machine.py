@@ -7,8 +7,8 @@ import platform
 import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+from bnn_ablate.latency import usage
 from bnn_ablate.provenance import commit, cpu_name
 
 PACKAGES = ("torch", "numpy", "openvino", "onnxruntime", "onnx")
@@ -42,14 +42,14 @@ class Others:
     """Processors that others used, on average since this was made; None where the system does not tell."""
 
     def __init__(self) -> None:
-        self.start, self.busy, self.own = time.perf_counter(), _busy_seconds(), _own_seconds()
+        self.start = usage()
 
     def processors(self) -> float | None:
-        busy = _busy_seconds()
-        if busy is None or self.busy is None:
+        now, start = usage(), self.start
+        if now.machine is None or start.machine is None:
             return None
-        passed = time.perf_counter() - self.start
-        return max(0.0, (busy - self.busy) - (_own_seconds() - self.own)) / max(passed, 1e-9)
+        others = (now.machine - start.machine) - (now.process - start.process)
+        return max(0.0, others) / max(now.wall - start.wall, 1e-9)
 
 
 def idle_check(seconds: float = 0.5) -> float | None:
@@ -64,17 +64,3 @@ def others_text(processors: float | None) -> str:
         return "what else ran is unknown"
     busy = "; BUSY: these times are disturbed" if processors >= BUSY else ""
     return f"others used {processors:.2f} processors{busy}"
-
-
-def _busy_seconds() -> float | None:
-    """Seconds of work of all processors since the start of the system, those taken by other guests too."""
-    stat = Path("/proc/stat")
-    if not stat.exists():
-        return None
-    user, nice, system, _, _, irq, softirq, steal = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
-    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-
-
-def _own_seconds() -> float:
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system

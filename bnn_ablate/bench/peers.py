@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
+from bnn_ablate.bench.networks import IMAGENET_SIZE
 from bnn_ablate.bench.onnx_models import float_model, int8_model
 from bnn_ablate.bench.simulation import Simulation
 from bnn_ablate.export.openvino import to_openvino
@@ -29,21 +31,23 @@ from bnn_ablate.packed.lower import lower
 CALIBRATION_BATCHES = 4
 
 #: The words of --peers.
-KINDS = ("openvino", "onnxruntime", "torch", "simulation", "compiled", "larq")
+KINDS = ("openvino", "onnxruntime", "torch", "simulation", "compiled")
+#: The kind of who is named but never measured: no word of --peers, there where --peers chooses nobody.
+UNMEASURED = "unmeasured"
 FLOAT32, INT8 = "ResNet18 float32", "ResNet18 int8"
 
 Run = Callable[[Floats], Floats]
 
 
-class NotInstalledError(RuntimeError):
-    """A contender needs what is not there; the message is the reason."""
+class UnavailableError(RuntimeError):
+    """A contender cannot be measured here, most often as it is not installed; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Contender:
     """An ``engine`` that runs a ``network``: ``make`` sets it up, which may take a minute, and gives images -> logits.
 
-    ``kinds`` are the words of ``--peers`` that must all be asked for. ``make`` raises NotInstalledError.
+    ``kinds`` are the words of ``--peers`` that must all be asked for. ``make`` raises UnavailableError.
     """
 
     network: str
@@ -69,7 +73,7 @@ class FloatResNet18:
     def module(self) -> nn.Module:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            stem: Literal["imagenet", "cifar"] = "imagenet" if self.shape[1] > 64 else "cifar"
+            stem: Literal["imagenet", "cifar"] = "imagenet" if self.shape[1] >= IMAGENET_SIZE else "cifar"
             return float_resnet18(stem=stem, in_channels=self.shape[0], num_classes=self.classes).eval()
 
     @cached_property
@@ -147,12 +151,13 @@ def _openvino(model: Any, *, threads: int) -> Run:
 
 
 def larq_compute_engine() -> Run:
-    """larq-compute-engine, which is never there: 0.16, its last, gives errors with numpy 2, which this project needs.
+    """larq-compute-engine, which is never measured: its converter takes Keras models. Raises UnavailableError.
 
-    Measured in an environment of its own its best mode, ``use_indirect_bgemm=True`` of its Python interpreter, takes
-    as long as onnxruntime takes for the float ResNet18; the default one takes five times that.
+    It is looked for and not loaded: TensorFlow would come with it, and its threads.
     """
-    raise NotInstalledError("not installed: it does not work with numpy 2")
+    if find_spec("larq_compute_engine") is None:
+        raise UnavailableError("not installed")
+    raise UnavailableError("installed, not measured: it converts Keras models, which this project does not build")
 
 
 def same_network(network: str, graph: Graph, *, batch: int, threads: int) -> list[Contender]:
@@ -165,7 +170,7 @@ def same_network(network: str, graph: Graph, *, batch: int, threads: int) -> lis
         Contender(network, engine, frozenset(kinds.split()), make)
         for engine, kinds, make in (
             ("OpenVINO packed", "openvino", partial(openvino_packed, graph, batch=batch, threads=threads)),
-            ("larq-compute-engine", "larq", larq_compute_engine),
+            ("larq-compute-engine", UNMEASURED, larq_compute_engine),
             ("torch, float simulation", "simulation", partial(simulation, False)),
             ("torch compiled, float simulation", "simulation compiled", partial(simulation, True)),
         )
@@ -193,9 +198,9 @@ def float_networks(shape: Shape, *, classes: int, batch: int, threads: int) -> l
 
 
 def require(*modules: str) -> None:
-    """Raises NotInstalledError where one of the ``modules`` cannot be imported."""
+    """Raises UnavailableError where one of the ``modules`` cannot be imported."""
     for module in modules:
         try:
             import_module(module)
         except ImportError:
-            raise NotInstalledError("not installed") from None
+            raise UnavailableError("not installed") from None

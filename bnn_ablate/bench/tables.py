@@ -13,8 +13,8 @@ EXPLAINED = """\
 Times are those of one image, its part of the batch: medians, with quartiles in brackets. Ratios are to our own packed
 network of the same round (float networks: to our first network), medians and quartiles over rounds; 2.00 is twice as
 long. Contenders take turns in one process. "cpu" is time of processors, all threads together, which others on the
-machine disturb less. "Equal" are answers that differ from ours by rounding: where a sum that is
-nearly zero has another sign the untrained network goes another way."""
+machine disturb less. "Equal" are answers that differ from ours by rounding: where a sum that is nearly zero has another
+sign the untrained network goes another way."""
 
 
 def markdown(results: Results) -> str:

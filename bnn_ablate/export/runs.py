@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
-from yaml import YAMLError
 
 from bnn_ablate.export.errors import ExportError
-from bnn_ablate.job import PLAIN_ERRORS, settings_of
+from bnn_ablate.job import PLAIN_ERRORS
 from bnn_ablate.models import shapes_of
-from bnn_ablate.older import completed
 from bnn_ablate.packed.file import read_graph
 from bnn_ablate.packed.fold import fold
-from bnn_ablate.packed.graph import Graph
+from bnn_ablate.packed.graph import Graph, GraphError
 from bnn_ablate.packed.lower import lower
 from bnn_ablate.packed.lowering import LoweringError
 from bnn_ablate.store import RunFolder, Store
-from bnn_ablate.trained import load_trained
+from bnn_ablate.trained import load_trained, saved_settings
 
 
 def packed_run(run_id: str, runs: Path) -> Graph:
@@ -35,17 +30,12 @@ def packed_run(run_id: str, runs: Path) -> Graph:
         if folder.packed.exists():
             return read_graph(folder.packed)
         return _packed_now(folder)
-    except (*PLAIN_ERRORS, LoweringError) as error:
+    except (*PLAIN_ERRORS, LoweringError, GraphError) as error:
         raise ExportError(f"run={run_id}: {error}") from error
 
 
 def _packed_now(folder: RunFolder) -> Graph:
-    config_file = folder.path / "config.yaml"
-    try:
-        saved: Any = OmegaConf.to_container(OmegaConf.load(config_file))
-    except (OSError, YAMLError) as error:
-        raise ExportError(f"{config_file} cannot be read: {str(error).splitlines()[0]}") from None
-    settings = settings_of(OmegaConf.create(completed(saved)))
+    settings = saved_settings(folder)
     shapes = shapes_of(settings)
     side = shapes["image_size"]
     return fold(lower(load_trained(settings, folder).network, (shapes["in_channels"], side, side)))

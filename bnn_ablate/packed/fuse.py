@@ -7,7 +7,6 @@ by who reads them. An Affine before signs becomes a threshold of each channel an
 
 from __future__ import annotations
 
-from collections import ChainMap
 from dataclasses import dataclass, field
 
 from bnn_ablate.packed.graph import (
@@ -175,7 +174,7 @@ class Fusion:
 
     def _copied(self, value: str, copy: str, layout: Layout) -> str:
         """The name of a copy of the value, made by a step of its own: ``copy``, if nothing is called so."""
-        copy = unused(copy, ChainMap(self.layouts, dict(self.graph.shapes)))
+        copy = unused(copy, {*self.layouts, *self.graph.shapes})
         self._emit(Fused(anchor=None, reads=value, value=copy), layout)
         return copy
 

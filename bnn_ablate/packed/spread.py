@@ -73,10 +73,17 @@ def _early(nodes: Sequence[Node], moved: set[str]) -> tuple[Node, ...]:
             readers.setdefault(node.inputs[0], []).append(node)
     ordered: list[Node] = []
     waiting = readers.get(IMAGE, [])[::-1]
-    for node in (None, *nodes):
-        if node is not None and node.name not in moved:
+    for node in nodes:
+        _drain(waiting, readers, ordered)
+        if node.name not in moved:
             waiting.append(node)
-        while waiting:
-            ordered.append(waiting.pop())
-            waiting.extend(readers.get(ordered[-1].name, [])[::-1])
+    _drain(waiting, readers, ordered)
     return tuple(ordered)
+
+
+def _drain(waiting: list[Node], readers: dict[str, list[Node]], ordered: list[Node]) -> None:
+    """Put what waits in order, each node followed by those that were moved behind it."""
+    while waiting:
+        node = waiting.pop()
+        ordered.append(node)
+        waiting.extend(readers.get(node.name, [])[::-1])
