@@ -1,4 +1,4 @@
-"""Every option on every kind of network, trained for an epoch: packed, it predicts what it predicted."""
+"""Every option on every kind of network, trained for an epoch of digits: packed, it predicts what it predicted."""
 
 from __future__ import annotations
 
