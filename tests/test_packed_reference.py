@@ -133,8 +133,8 @@ def test_maps_are_added_multiplied_averaged_and_concatenated():
     np.testing.assert_array_equal(operator(Multiply(**two), x, k), x * k)
     np.testing.assert_array_equal(operator(Concat(**three), x, y, x), torch.cat([*map(torch.from_numpy, (x, y, x))], 1))
     mean = operator(AbsMean(name="z", inputs=("x",)), x)
-    # (|a| + |b|) + |c| in this order, each sum float32
-    expected = ((np.abs(x[:, :1]) + np.abs(x[:, 1:2])) + np.abs(x[:, 2:])) / np.float32(3)
+    # of sixteen sums the first and the third meet before the second: (|a| + |c|) + |b|, each float32
+    expected = ((np.abs(x[:, :1]) + np.abs(x[:, 2:])) + np.abs(x[:, 1:2])) / np.float32(3)
     np.testing.assert_array_equal(mean, expected)
 
 

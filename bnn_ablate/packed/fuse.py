@@ -100,6 +100,7 @@ class Fusion:
         elif isinstance(node, AbsMean):
             step = Fused(anchor=node, reads=node.inputs[0], value=node.name, nodes=[node])
             self._look_through(step)
+            step.reads = self.compact(step.reads)
             self._emit(step, (1,))
         elif isinstance(node, BinaryConv | Conv | Pool):
             self._anchored(node)

@@ -111,7 +111,11 @@ class Pool(Window):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AbsMean(Node):
-    """Mean over channels of abs(x), summed from the first on: (C, H, W) -> (1, H, W)."""
+    """Mean over channels of abs(x): (C, H, W) -> (1, H, W).
+
+    Every sixteenth channel is summed from the first on; of the sixteen sums the ith and the (i + 8)th are added, then
+    the ith and the (i + 4)th, and so on.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

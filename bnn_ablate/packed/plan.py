@@ -179,7 +179,8 @@ class _Planner(Finishing):
             alpha = np.ones(c_out, np.float32) if step.alpha is None else step.alpha.scale
             if _overflows(alpha):
                 raise GraphError(f"{conv.name}: factors before a map must be below 2^127, half of the largest float32")
-            self._finish(row, step, (c_out,), alpha=np.float32(-2) * alpha, affine=step.affine)
+            affine = (np.ones(c_out, np.float32), np.zeros(c_out, np.float32)) if step.affine is None else step.affine
+            self._finish(row, step, (c_out,), alpha=np.float32(-2) * alpha, affine=affine)
         elif step.affine is not None and _overflows(step.affine.scale):
             self._finish(row, step, (c_out,), alpha=np.full(c_out, -2, np.float32), affine=step.affine)
         else:
@@ -306,16 +307,10 @@ class _Planner(Finishing):
 
     def _absmean(self, step: Fused) -> None:
         channels, height, width = self.shapes[step.reads]
-        layout = self.fusion.layouts[step.reads]
         self._allocated_result(step)
-        row = self._row(
-            "absmean",
-            _names(step),
-            pixels=height * width,
-            channels=channels,
-            slots=self.blob.add(slots_of(layout).astype(np.int32)),
-        )
-        self._before(row, step, layout)
+        groups = groups_of((channels,))
+        row = self._row("absmean", _names(step), pixels=height * width, groups=groups, channels=channels)
+        self._before(row, step, (channels,))
         self._read(row, "src_at", "t_src", step.reads)
         self._read(row, "dst_at", "t_dst", step.value)
 

@@ -120,7 +120,15 @@ def pool(node: Pool, x: Floats) -> Floats:
 
 
 def abs_mean(node: AbsMean, x: Floats) -> Floats:
-    return summed([np.abs(x[:, channel, None]) for channel in range(x.shape[1])]) / np.float32(x.shape[1])
+    channels = x.shape[1]
+    lanes = [
+        summed([np.abs(x[:, channel, None]) for channel in range(i, channels, 16)]) for i in range(min(16, channels))
+    ]
+    lanes += [np.zeros_like(lanes[0])] * (16 - len(lanes))
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = [lanes[i] + lanes[i + half] for i in range(half)]
+    return lanes[0] / np.float32(channels)
 
 
 def multiply(node: Multiply, x: Floats, by: Floats) -> Floats:

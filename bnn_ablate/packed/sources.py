@@ -6,13 +6,16 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 KERNELS = Path(__file__).parent / "kernels"
 LIBRARY = "_kernels.so"
 #: For the baseline of the architecture: functions of the faster kernels name their own instructions, so one library
 #: runs on every processor. Products and sums are fused where the sources say so and nowhere else.
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-ffp-contract=off")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-ffp-contract=off")
 
 
 class CompilerError(RuntimeError):
@@ -38,11 +41,34 @@ def build(target: Path, *, flags: tuple[str, ...] = FLAGS) -> None:
             f"{compiler} is not there: the packed engine's kernels are C++, compiled on installation; install g++ "
             "(Debian: apt-get install g++) or name another compiler in the environment variable CXX"
         )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    sources = sorted(str(path) for path in KERNELS.glob("*.cpp"))
-    command = [*compiler.split(), *flags, f'-DBNN_SOURCES="{digest()}"', *sources, "-o", str(temporary)]
+    sources = sorted(KERNELS.glob("*.cpp"))
+    with tempfile.TemporaryDirectory() as folder:
+        objects = [Path(folder) / f"{source.stem}.o" for source in sources]
+        commands = [
+            [*compiler.split(), *flags, f'-DBNN_SOURCES="{digest()}"', "-c", str(source), "-o", str(made)]
+            for source, made in zip(sources, objects, strict=True)
+        ]
+        with ThreadPoolExecutor(os.cpu_count()) as several:  # half a minute of compiling, which two processors halve
+            for done in several.map(_ran, commands):
+                done.check()
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        try:
+            _ran([*compiler.split(), *flags, "-shared", *map(str, objects), "-o", str(temporary)]).check()
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+class _Done(NamedTuple):
+    compiler: str
+    code: int
+    errors: str
+
+    def check(self) -> None:
+        if self.code != 0:
+            raise CompilerError(f"{self.compiler} could not compile the kernels:\n{self.errors}")
+
+
+def _ran(command: list[str]) -> _Done:
     done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        temporary.unlink(missing_ok=True)
-        raise CompilerError(f"{compiler} could not compile the kernels:\n{done.stderr}")
-    os.replace(temporary, target)
+    return _Done(command[0], done.returncode, done.stderr)

@@ -136,12 +136,12 @@ class Checker {
     }
 
     bool absmean() {
-        int64_t most = 0;
-        if (!channel_places(most)) return false;
+        if (s->groups < 1 || s->groups > LIMIT / LANES) return fail("groups");
+        if (s->channels <= (s->groups - 1) * LANES || s->channels > slots()) return fail("channels");
         if (s->pre_function < 0 || s->pre_function >= FUNCTIONS) return fail("pre_function");
-        if (s->pre_scale >= 0 && !(blob(s->pre_scale, most + 1, 4, "pre_scale") && blob(s->pre_shift, most + 1, 4, "pre_shift")))
+        if (s->pre_scale >= 0 && !(blob(s->pre_scale, slots(), 4, "pre_scale") && blob(s->pre_shift, slots(), 4, "pre_shift")))
             return false;
-        return places(s->src_at, s->t_src, positions, most + 1, "src_at") && places(s->dst_at, s->t_dst, positions, 1, "dst_at");
+        return places(s->src_at, s->t_src, positions, slots(), "src_at") && places(s->dst_at, s->t_dst, positions, 1, "dst_at");
     }
 
     bool image() {

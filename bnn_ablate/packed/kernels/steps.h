@@ -64,7 +64,7 @@ enum Function : int64_t { NONE = 0, RELU = 1, CLIP = 2, LEAKY_CLIP = 3, SIGN = 4
     X(pre_shift)   /* blob */                                                                                        \
     X(pre_function)/* of what is read */                                                                             \
     X(channels)    /* INPUT, ABSMEAN, OUTPUT, WINOGRAD: true channels */                                             \
-    X(slots)       /* ABSMEAN, OUTPUT: blob: int32 [channel] the place of each channel */                            \
+    X(slots)       /* OUTPUT: blob: int32 [channel] the place of each channel */                                     \
     X(height)      /* INPUT, WINOGRAD: of the image */                                                               \
     X(width)                                                                                                         \
     X(scratch_at)  /* WINOGRAD: room of its own, for each thread */                                                  \
