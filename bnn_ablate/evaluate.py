@@ -68,6 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     except TOLD as error:
         say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("stopped; evaluations that were finished are kept")
+        return 130
 
 
 def _all_runs(asked: Asked) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,7 +78,8 @@ def read_words(arguments: Sequence[str]) -> Asked:
         for text in others:
             if text.partition("=")[0] not in OF_RUNS:
                 raise SettingsError(
-                    f"{text} does not apply to run={name}: a run may only be given data.root and trainer.threads"
+                    f"{text} does not apply to run={name}: a run may only be given data.root, trainer.threads, "
+                    "kernel, threads, batch and runs"
                 )
     else:
         if "runs" in given:
@@ -90,7 +92,7 @@ def read_words(arguments: Sequence[str]) -> Asked:
         chosen_kernel(kernel)
     except ValueError as error:
         raise SettingsError(str(error)) from None
-    return Asked(
+    asked = Asked(
         what=what,
         name=name,
         runs=Path(given.get("runs", "runs")),
@@ -99,6 +101,9 @@ def read_words(arguments: Sequence[str]) -> Asked:
         batch=_whole("batch", given["batch"], MAX_BATCH) if "batch" in given else BATCH,
         others=tuple(others),
     )
+    if what == "run" and name != "all" and re.fullmatch("[0-9a-f]{12}", name) is None:
+        raise SettingsError(f"run={name} is no run: give the 12 hexadecimal digits of its id, or all")
+    return asked
 
 
 def _whole(key: str, text: str, most: int) -> int:

@@ -251,3 +251,19 @@ def test_a_packed_file_that_cannot_be_planned_is_one_sentence(capsys, tmp_path):
     write_graph(path, d.graph())
     assert main([f"packed={path}", "data=synthetic"]) == 1
     assert capsys.readouterr().out == "error: conv0 is read with borders of 0.0 and 1.0: one is possible\n"
+
+
+@pytest.mark.parametrize("name", ["56666a3ef038/", "./56666a3ef038", "../runs/56666a3ef038", "nonsense"])
+def test_a_run_is_named_by_its_id_and_by_nothing_else(name: str, capsys: pytest.CaptureFixture[str]):
+    assert main([f"run={name}"]) == 1
+    expected = f"error: run={name} is no run: give the 12 hexadecimal digits of its id, or all\n"
+    assert capsys.readouterr().out == expected
+
+
+def test_ctrl_c_ends_an_evaluation_in_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    def interrupted(asked: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bnn_ablate.evaluate._all_runs", interrupted)
+    assert main(["run=all"]) == 130
+    assert capsys.readouterr().out == "stopped; evaluations that were finished are kept\n"

@@ -13,7 +13,7 @@ from bnn_ablate.record import Accuracy, RecordError, pack_bits
 from bnn_ablate.store import RunFolder, Store
 
 #: What another machine's evaluation of other images would say.
-ELSEWHERE = {"top1": 0.1, "top5": 0.2, "flipped_sign_bits": 7, "sign_bits": 8, "sign_images": 3, "file_bytes": 99}
+ELSEWHERE = {"top1": 0.1, "top5": 0.2, "flipped_sign_bits": 7, "sign_bits": 8, "sign_images": 3}
 #: What belongs to the time and the place of a measurement.
 TIMES = {
     "latency_ms": [4.0, 5.0],
@@ -36,6 +36,13 @@ def test_only_times_place_and_memory_are_replaced_where_a_machine_was_busy(tmp_p
     folder = folder_of(tmp_path, record)
     put_evaluation(folder, record, **ELSEWHERE, **TIMES)
     assert packed_results(record, folder.evaluations) == make_packed(top1=0.7, busy=False, **TIMES)
+
+
+def test_times_of_a_network_of_other_bytes_do_not_count(tmp_path: Path) -> None:
+    record = packed(make_record(), top1=0.7, busy=True)
+    folder = folder_of(tmp_path, record)
+    put_evaluation(folder, record, **TIMES, file_bytes=99)
+    assert packed_results(record, folder.evaluations) == record.packed
 
 
 def test_the_newest_of_several_counts_and_a_damaged_older_one_is_not_read(tmp_path: Path) -> None:

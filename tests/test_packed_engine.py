@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -208,7 +211,7 @@ def test_images_of_another_shape_or_type_are_refused(images: Any, message: str):
 
 @pytest.mark.parametrize("threads", [0, -1, 257, 2.0, "2"])
 def test_a_number_of_threads_that_cannot_be_is_refused(threads: Any):
-    with pytest.raises(ValueError, match=f"^threads={threads} must be a whole number from 1 to 256$"):
+    with pytest.raises(ValueError, match=f"^threads={threads!r} must be a whole number from 1 to 256$"):
         PackedNetwork(GRAPH, threads=threads)
 
 
@@ -306,3 +309,16 @@ def test_what_does_not_compile_is_said_and_leaves_nothing(monkeypatch: pytest.Mo
     with pytest.raises(sources.CompilerError, match=r"^false could not compile the kernels:"):
         sources.build(tmp_path / "kernels.so")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_can_be_copied_and_sent_to_another_process():
+    network = PackedNetwork(GRAPH, threads=2, kernel="portable")
+    again = pickle.loads(pickle.dumps(network))
+    assert (again.threads, again.kernel) == (2, "portable")
+    np.testing.assert_array_equal(copy.deepcopy(again)(IMAGES), network(IMAGES))
+
+
+def test_threads_that_are_no_number_are_refused_as_they_were_given():
+    for threads in (True, "2", 1.0):
+        with pytest.raises(ValueError, match=re.escape(f"threads={threads!r} must be a whole number from 1 to 256")):
+            PackedNetwork(GRAPH, threads=threads)

@@ -475,3 +475,19 @@ def test_images_too_small_for_a_network_are_refused():
 def test_images_of_no_shape_are_refused(shape: Any):
     with pytest.raises(LoweringError, match=r"^image_shape=.* must be channels, height and width"):
         lower(make_network("post"), shape)
+
+
+@pytest.mark.parametrize("shape", [[3, 16, 16], np.array([3, 16, 16]), torch.Size((3, 16, 16))])
+def test_an_image_shape_may_be_any_three_whole_numbers(shape: Any):
+    assert lower(make_network("post"), shape).image_shape == (3, 16, 16)
+
+
+@pytest.mark.parametrize("shape", [None, 3, (3, 16), (3, 16, 0), (3, 16, 16.0), "abc"])
+def test_an_image_shape_that_is_none_is_refused(shape: Any):
+    with pytest.raises(LoweringError, match="must be channels, height and width: three whole numbers above 0"):
+        lower(make_network("post"), shape)
+
+
+def test_what_is_no_module_is_refused():
+    with pytest.raises(LoweringError, match=r"module is of the type NoneType: give an nn\.Module"):
+        lower(None, (3, 16, 16))

@@ -10,6 +10,8 @@ row: pip install -e '.[bench]'.
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -52,7 +54,8 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     made = Parser(
-        prog="python -m bnn_ablate.bench [inference]",
+        prog="python -m bnn_ablate.bench",
+        usage="python -m bnn_ablate.bench [inference] [OPTION=VALUE ...] [--models MODEL ...] [--sizes PIXELS ...] ...",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -131,6 +134,9 @@ def main(arguments: Sequence[str]) -> int:
         return _measure(given)
     except (*PLAIN_ERRORS, EngineError, ValueError) as error:
         say(f"error: {error}")
+    except KeyboardInterrupt:
+        say("stopped; nothing is written")
+        return 130
     return 1
 
 
@@ -156,6 +162,8 @@ def _measure(given: argparse.Namespace) -> int:
     networks = {(model, size): binary_network(model, size, given.overrides) for model, size in asked}
     with _writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
+        if not os.access(given.out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     facts = machine.facts(kernel)
     for name, value in facts.items():
         say(f"{name}: {value}")

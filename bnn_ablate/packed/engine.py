@@ -75,13 +75,16 @@ class PackedNetwork:
     batches give the same bits. Calls from several threads at once are right; each of them has memory of its own. The
     threads sleep between calls.
 
+    Images must be finite: NaN or infinity in one is not checked, and its logits mean nothing then (other images' are
+    what they would be).
+
     Raises ValueError for a kernel or a number of threads that cannot be, and EngineError where the kernels are not
     built.
     """
 
     def __init__(self, graph: Graph, *, threads: int | None = None, kernel: str | None = None) -> None:
-        if threads is not None and not (isinstance(threads, int) and 1 <= threads <= MAX_THREADS):
-            raise ValueError(f"threads={threads} must be a whole number from 1 to {MAX_THREADS}")
+        if threads is not None and not (type(threads) is int and 1 <= threads <= MAX_THREADS):
+            raise ValueError(f"threads={threads!r} must be a whole number from 1 to {MAX_THREADS}")
         self.graph = graph
         self.kernel = chosen_kernel(kernel)
         self.threads = default_threads() if threads is None else threads
@@ -198,6 +201,9 @@ class PackedNetwork:
             with self._lock:
                 self._idle.append(context)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (self.graph, self.threads, self.kernel)
+
     def __repr__(self) -> str:
         shape = "x".join(map(str, self.image_shape))
         return f"PackedNetwork({shape} -> {self.classes}, kernel={self.kernel}, threads={self.threads})"
@@ -213,6 +219,10 @@ def _renew_locks() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _rebuilt(graph: Graph, threads: int, kernel: str) -> PackedNetwork:
+    return PackedNetwork(graph, threads=threads, kernel=kernel)
 
 
 def default_threads() -> int:

@@ -32,10 +32,17 @@ def lower(module: nn.Module, image_shape: Shape) -> Graph:
     The module must be in eval mode, its weights float32; they are copied. Raises LoweringError, one sentence with the
     qualified name and the type of the module at which it ends and the reason.
     """
-    if len(image_shape) != 3 or not all(isinstance(size, int) and size > 0 for size in image_shape):
+    if not isinstance(module, nn.Module):
+        raise LoweringError(f"module is of the type {type(module).__name__}: give an nn.Module")
+    try:
+        channels, height, width = (operator.index(size) for size in image_shape)
+    except (TypeError, ValueError):
+        channels = height = width = 0
+    if min(channels, height, width) < 1:
         raise LoweringError(
             f"image_shape={image_shape} must be channels, height and width: three whole numbers above 0"
         )
+    image_shape = (channels, height, width)
     for name, part in module.named_modules():
         if part.training:
             raise LoweringError(f"{_described(name, part)} is in training mode: call eval() on the network first")
