@@ -15,6 +15,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from bnn_ablate.job import settings_of
+from bnn_ablate.packed import available_kernels
 from bnn_ablate.store import Store
 
 ROOT = Path(__file__).parent.parent.parent
@@ -75,6 +76,11 @@ def test_the_demo_trains_four_networks_above_93_percent_and_writes_their_table(t
     records = [run.record() for run in Store(tmp_path / "runs").runs()]
     assert len(records) == 4
     assert min(record.accuracy.top1 for record in records) > 0.93
+    for command in commands("python -m bnn_ablate.evaluate run="):
+        words = [word for word in shlex.split(command)[1:] if "avx2" not in word or "avx2" in available_kernels()]
+        words = [word.replace("run=ID", f"run={records[0].run_id}") for word in words]
+        subprocess.run([sys.executable, *words], cwd=tmp_path, check=True, env=environment)
+    assert len(list((tmp_path / "runs" / records[0].run_id / "evaluations").iterdir())) == 2
     subprocess.run([sys.executable, "-m", "bnn_ablate.report"], cwd=tmp_path, check=True, env=environment)
     table = (tmp_path / "reports" / "demo.md").read_text()
     assert "not evidence" in table
