@@ -57,11 +57,9 @@ class Finishing(Places):
         if step.function2 is not None:
             fields["function2"] = FUNCTIONS[step.function2.function]
         if step.plus is not None:
-            self._read(row, "add_at", "t_add", step.plus)
-            self.pending[-1] = (*self.pending[-1][:3], self.pending[-1][3] + 4 * LANES * group)
+            self._read(row, "add_at", "t_add", step.plus, first_group=group)
         if step.value in self.floats:
-            self._read(row, "dst_at", "t_dst", step.value)
-            self.pending[-1] = (*self.pending[-1][:3], self.pending[-1][3] + 4 * LANES * group)
+            self._read(row, "dst_at", "t_dst", step.value, first_group=group)
         packs = []
         for signs, at in self.readers.get(step.value, ()):
             bits = self.bits[signs.conv.name]

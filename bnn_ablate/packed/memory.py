@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bnn_ablate.packed.graph import Edges, Shape
+from bnn_ablate.packed.graph import Edges
 
 #: Channels that one step handles at a time; each piece of a feature map begins at a multiple of them.
 LANES = 16
@@ -143,7 +143,3 @@ def slots_of(layout: tuple[int, ...]) -> NDArray[np.int64]:
 def groups_of(layout: tuple[int, ...]) -> int:
     """Groups of LANES places that a pixel takes."""
     return sum(-(-channels // LANES) for channels in layout)
-
-
-def image_area(shape: Shape) -> int:
-    return shape[1] * shape[2]

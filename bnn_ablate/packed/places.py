@@ -141,10 +141,11 @@ class Places:
         )
         self._at(row, "dst_at", buffer)
 
-    def _read(self, row: int, field: str, table: str, value: str, places: Table | None = None) -> Buffer:
-        """Let a step read a value pixel by pixel, or at ``places``."""
+    def _read(
+        self, row: int, field: str, table: str, value: str, places: Table | None = None, *, first_group: int = 0
+    ) -> None:
+        """Let a step read or write a value pixel by pixel, or at ``places``, from its group ``first_group`` on."""
         root, group = self._root(value)
         buffer, _ = self.places[root]
-        self._at(row, field, buffer, 4 * LANES * group)
+        self._at(row, field, buffer, 4 * LANES * (group + first_group))
         self.rows[row][table] = self.blob.add(buffer.pixels(self.chunk) if places is None else places)
-        return buffer
