@@ -153,15 +153,6 @@ def encoded(x: Tensor, clip: float) -> Tensor:
     return code.view(torch.uint8)
 
 
-def nonnegative_bytes(x: Tensor) -> Tensor:
-    """:func:`nonnegative` of x (N, C, H, W) as uint8."""
-    bits = torch.empty_like(x, dtype=torch.int8)
-    images = portion(x, PORTION)
-    for values, out in zip(torch.split(x, images), torch.split(bits, images), strict=True):
-        out.copy_(nonnegative(values))
-    return bits.view(torch.uint8)
-
-
 def portion(x: Tensor, values: int) -> int:
     """How many images of x (N, ...) hold about ``values`` values: at least one, and all where no cache is at stake."""
     if x.device.type != "cpu" or torch.compiler.is_compiling() or x.numel() <= values:

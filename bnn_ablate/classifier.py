@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from bnn_ablate.allocator import keep_freed_memory
 from bnn_ablate.data import Batches, DataError, Splits, eval_batches, train_batches
 from bnn_ablate.design import Ede
 from bnn_ablate.evaluation import evaluate
@@ -101,6 +102,8 @@ class Classifier(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         pin_arithmetic(self.settings.trainer.threads)  # again: Lightning gives each of several processes one thread
+        if self.settings.trainer.accelerator == "cpu":
+            keep_freed_memory()
         reset_peak_memory(self.settings.trainer.accelerator)
 
     def on_train_epoch_start(self) -> None:

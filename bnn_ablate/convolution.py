@@ -1,37 +1,43 @@
 """One binary convolution as one differentiable step: what it reads, what it keeps, and what its backward computes.
 
-Composed of separate operations a binary convolution keeps three float tensors an activation and writes as many more;
-here it keeps a byte for the straight-through estimator (x itself for the others), and copies nothing to pad it where
-the borders are equal on both sides.
+On a CPU it works on bits: signs and the straight-through window are packed from x in one pass and are all that is
+kept, the forward counts bits, and both gradients look sums up (:mod:`bnn_ablate.packed.training`). ``forward="float"``
+convolves floats instead, unpacked from the same bits; its outputs are the same and everything else is shared. On other
+devices, in float64 and under torch.compile the step consists of torch's operations and keeps a byte a value for the
+straight-through estimator. The other estimators keep x itself: their slope needs it to the last digit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bnn_ablate.binarize import EVERYWHERE, Slope, encoded, nonnegative, nonnegative_bytes, portion, signs
+from bnn_ablate.binarize import EVERYWHERE, PORTION, Slope, encoded, nonnegative, portion, signs
 from bnn_ablate.borders import Borders, equal_sides
+from bnn_ablate.packed.training import PackedConvolution, Signs, has_gradients
 
-#: Values of the larger of a convolution's input and output handled at a time in its backward on a CPU. Measured on
-#: ResNetE18 at batch 128: 0.91 of the float network's step; 0.93 with a quarter of it, 0.96 with everything at once.
+#: Values of the larger of a convolution's input and output that torch's convolutions handle at a time on a CPU.
+#: Measured on ResNetE18 at batch 128: 0.91 of the float network's step, 0.93 with a quarter of it, 0.96 at once.
 CONVOLUTION_PORTION = 2**20
+
+#: How sums of a forward are computed on a CPU: by counting bits, or as a convolution of floats.
+BinaryForward = Literal["packed", "float"]
 
 
 @dataclass(frozen=True)
 class Arithmetic:
     """y = factor (W_b * X_b) + offset in ``dtype``, and how its gradient is taken.
 
-    The signs are read as X_b = q a + r such that the border's value is a = 0, and padding costs nothing:
-    W_b * X_b = q (W_b * a) + r sum(W_b), with a = (x >= 0), (x < 0) or X_b where the border is -1, +1 or 0. All sums
-    are whole numbers below 2^24, so float32 loses nothing. Narrower floats would; their a is X_b, and its border the
-    border's value. ``borders`` are pixels (left, right, top, bottom).
+    On a CPU sums are those of float32, and y is rounded to ``dtype`` once. Elsewhere, where the convolution adds
+    borders of zeros, the signs are read as X_b = q a + r such that the border's value is a = 0, and padding costs
+    nothing: W_b * X_b = q (W_b * a) + r sum(W_b), with a = (x >= 0), (x < 0) or X_b where the border is -1, +1 or 0.
+    All sums are whole numbers below 2^24, so float32 loses nothing. Narrower floats would; their a is X_b, and its
+    border the border's value. ``borders`` are pixels (left, right, top, bottom).
     """
 
     slope: Slope
@@ -43,6 +49,7 @@ class Arithmetic:
     borders: Borders
     dilation: int
     dtype: torch.dtype
+    forward: BinaryForward
 
     @property
     def narrow(self) -> bool:
@@ -100,10 +107,106 @@ def binary_convolution(x: Tensor, weight: Tensor, how: Arithmetic) -> Tensor:
 
     Raises RuntimeError when differentiated twice.
     """
-    return _BinaryConvolution.apply(x, weight, how)  # type: ignore[no-untyped-call]
+    wide = torch.float64 in (x.dtype, how.dtype)
+    on_bits = x.device.type == "cpu" and not wide and not torch.compiler.is_compiling()
+    step = _OnBits if on_bits else _OnFloats
+    return step.apply(x, weight, how)  # type: ignore[no-untyped-call]
 
 
-class _BinaryConvolution(torch.autograd.Function):
+class _OnBits(torch.autograd.Function):
+    """The step on a CPU. y and the gradient of x are channels_last."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, how: Arithmetic) -> Tensor:
+        convolution = PackedConvolution(
+            x.shape, weight.shape, stride=how.stride, dilation=how.dilation, borders=how.borders, border=how.border
+        )
+        windowed = how.coded and how.slope != EVERYWHERE
+        kept = convolution.signs(x.float(), how.slope.clip if windowed else None)
+        ctx.how, ctx.convolution, ctx.x_dtype = how, convolution, x.dtype
+        ctx.save_for_backward(weight, kept.bits, kept.inside, None if how.coded else x)
+        if how.forward == "packed":
+            y = convolution.forward(kept, weight, factor=how.factor, offset=how.offset)
+        else:
+            y = _float_forward(convolution, kept, weight, how)
+        return y.to(how.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        weight, bits, inside, x = ctx.saved_tensors
+        how: Arithmetic = ctx.how
+        convolution: PackedConvolution = ctx.convolution
+        kept = Signs(bits, inside)
+        gradient = gradient.float()
+        wants_x, wants_weight, _ = ctx.needs_input_grad
+        g_x: Tensor | None = None
+        g_w: Tensor | None = None
+        if has_gradients(convolution.kernel):
+            if wants_weight:
+                g_w = convolution.grad_weight(gradient, kept, factor=how.factor)
+            if wants_x:
+                g_x = convolution.grad_input(gradient, kept, weight, factor=how.factor)
+        else:
+            g_x, g_w = _float_gradients(convolution, gradient, kept, weight, how, wants_x, wants_weight)
+        if g_x is not None and x is not None:
+            images = portion(x, PORTION)
+            for part, values in zip(torch.split(g_x, images), torch.split(x, images), strict=True):
+                part.mul_(how.slope.at(values.float()))
+        if g_w is not None and how.weight_slope != EVERYWHERE:
+            g_w.mul_(how.weight_slope.at(weight))
+        return None if g_x is None else g_x.to(ctx.x_dtype), g_w, None
+
+
+def _float_forward(convolution: PackedConvolution, kept: Signs, weight: Tensor, how: Arithmetic) -> Tensor:
+    """y as a convolution of floats, from signs with their borders."""
+    w_b = signs(weight, how.factor)
+    offset = weight.new_full((weight.shape[0],), how.offset)
+    parts = [
+        F.conv2d(part.values(some), w_b, offset, stride=how.stride, dilation=how.dilation)
+        for part, some in convolution.portions(kept, CONVOLUTION_PORTION)
+    ]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _float_gradients(
+    convolution: PackedConvolution,
+    gradient: Tensor,
+    kept: Signs,
+    weight: Tensor,
+    how: Arithmetic,
+    wants_x: bool,
+    wants_weight: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both gradients by torch's convolutions of floats."""
+    w_b = signs(weight, how.factor)
+    g_x: list[Tensor] = []
+    g_w: Tensor | None = None
+    images = 0
+    for part, some in convolution.portions(kept, CONVOLUTION_PORTION):
+        g_part = gradient[images : images + len(some.bits)]
+        images += len(some.bits)
+        g_a, g_w_part, _ = torch.ops.aten.convolution_backward(
+            g_part,
+            part.values(some),
+            w_b,
+            None,
+            [how.stride] * 2,
+            [0, 0],
+            [how.dilation] * 2,
+            False,
+            [0, 0],
+            1,
+            [wants_x, wants_weight, False],
+        )
+        if wants_x:
+            g_x.append(part.within(g_a, some))
+        if wants_weight:
+            g_w = g_w_part if g_w is None else g_w.add_(g_w_part)
+    return torch.cat(g_x) if wants_x else None, g_w.mul_(how.factor) if g_w is not None else None
+
+
+class _OnFloats(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, how: Arithmetic) -> Tensor:
         saved = encoded(x, how.slope.clip) if how.coded else x
@@ -111,10 +214,6 @@ class _BinaryConvolution(torch.autograd.Function):
         ctx.save_for_backward(saved, weight)
         w_b = signs(weight)
         bias = w_b.sum((1, 2, 3)).mul_(how.factor * how.r).add_(how.offset)
-        floats_only = x.device.type != "cpu" or how.dtype != torch.float32 or torch.compiler.is_compiling()
-        if not floats_only and whole_number_convolution_works():
-            bits = saved & 1 if how.coded else nonnegative_bytes(x)
-            return _whole_number_convolution(bits, w_b, bias, how)
         w_b = w_b.mul_(how.factor * how.q).to(how.dtype)
         return torch.ops.aten.convolution(how.operand(saved), w_b, bias.to(how.dtype), *how.geometry, False, [0, 0], 1)
 
@@ -154,61 +253,3 @@ class _BinaryConvolution(torch.autograd.Function):
             if how.weight_slope != EVERYWHERE:
                 g_w.mul_(how.weight_slope.at(weight))
         return g_x if wants_x else None, g_w, None
-
-
-@cache
-def whole_number_convolution_works() -> bool:
-    """Whether this torch on this CPU convolves bytes: tried once, on a small case whose float result is known.
-
-    The results are the same bits as of the float convolution; bytes take about half its time.
-    """
-    how = Arithmetic(
-        slope=EVERYWHERE,
-        weight_slope=EVERYWHERE,
-        border=0,
-        factor=1.0,
-        offset=0.0,
-        stride=1,
-        borders=(1, 1, 1, 1),
-        dilation=1,
-        dtype=torch.float32,
-    )
-    x = torch.linspace(-1, 1, 2 * 33 * 5 * 5).view(2, 33, 5, 5).sin_().mul_(1e3).sin_()
-    w_b = signs(x.view(10, 33, 5, 1).expand(10, 33, 5, 5)[:, :, :3, :3])
-    expected = F.conv2d(signs(x), w_b, padding=1)
-    try:
-        return torch.equal(_whole_number_convolution(nonnegative_bytes(x), w_b, torch.zeros(10), how), expected)
-    except (AttributeError, RuntimeError):
-        return False
-
-
-def _whole_number_convolution(bits: Tensor, w_b: Tensor, bias: Tensor, how: Arithmetic) -> Tensor:
-    """factor q (W_b * a) + bias by oneDNN in whole numbers, from bits (x >= 0) of one byte each; float32."""
-    zero_point = 0
-    if how.q == 1:
-        bits, zero_point = bits.mul_(2), 1
-    elif how.q == -2:
-        bits = bits.bitwise_xor_(1)
-    if how.padded_before:
-        bits = F.pad(bits, how.borders, value=zero_point)
-    scales = bias.new_full(bias.shape, how.factor * how.q)
-    zero_points = torch.zeros_like(bias, dtype=torch.long)
-    ops = torch.ops.onednn
-    packed = ops.qconv_prepack(w_b.to(torch.int8), scales, 1.0, zero_point, *how.geometry, 1, list(bits.shape))
-    return ops.qconv2d_pointwise(
-        bits,
-        1.0,
-        zero_point,
-        packed,
-        scales,
-        zero_points,
-        bias,
-        *how.geometry,
-        1,
-        1.0,
-        0,
-        torch.float32,
-        "none",
-        [],
-        "",
-    )

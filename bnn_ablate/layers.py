@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bnn_ablate.binarize import activation_slope, binary_weight, sign, weight_slope
 from bnn_ablate.borders import Borders, borders_2d, equal_sides
-from bnn_ablate.convolution import Arithmetic, binary_convolution
+from bnn_ablate.convolution import Arithmetic, BinaryForward, binary_convolution
 from bnn_ablate.design import Activations, Design, Init
 
 BORDER_VALUE = {"minus_one": -1, "zero": 0, "plus_one": 1}
@@ -127,8 +127,11 @@ class QuantizedConv2d(nn.Module, ABC):
 class BinaryConv2d(QuantizedConv2d):
     """A convolution whose input and weight are signs, as one step of :mod:`bnn_ablate.convolution`.
 
-    Unscaled outputs are whole numbers (halves with zero padding and popcount), exactly, in float32.
+    Unscaled outputs are whole numbers (halves with zero padding and popcount), exactly, in float32, whether
+    ``binary_forward`` counts bits or convolves floats: see :func:`set_binary_forward`.
     """
+
+    binary_forward: BinaryForward = "packed"
 
     def forward(self, x: Tensor) -> Tensor:
         device = x.device.type
@@ -151,6 +154,7 @@ class BinaryConv2d(QuantizedConv2d):
             borders=self.borders(height, width),
             dilation=self.dilation,
             dtype=dtype,
+            forward=self.binary_forward,
         )
 
 
@@ -199,6 +203,13 @@ def set_progress(network: nn.Module, progress: float) -> None:
     for layer in network.modules():
         if isinstance(layer, QuantizedConv2d):
             layer.progress = progress
+
+
+def set_binary_forward(network: nn.Module, forward: BinaryForward) -> None:
+    """Tell every binary convolution of ``network`` how to compute on a CPU; outputs and gradients are the same."""
+    for layer in network.modules():
+        if isinstance(layer, BinaryConv2d):
+            layer.binary_forward = forward
 
 
 def reset_scales_(network: nn.Module) -> None:

@@ -21,6 +21,7 @@ from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.console import say
 from bnn_ablate.data import DataError, Splits, load_splits
 from bnn_ablate.identity import Ids, ids_of, labels, plain_config, spelt
+from bnn_ablate.layers import set_binary_forward
 from bnn_ablate.models import fit_sizes, shapes_of
 from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
 from bnn_ablate.processes import as_one_process
@@ -184,6 +185,7 @@ def train(
     parallel = trainer_settings.devices > 1
     if parallel:
         synchronise_norms(network)
+    set_binary_forward(network, trainer_settings.binary_forward)
     if trainer_settings.compile:
         network.compile()
     module = Classifier(network, splits, settings)

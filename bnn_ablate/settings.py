@@ -143,6 +143,8 @@ class Trainer:
     #: CPU threads of each process. Sums change order with it, so results are bit-equal only at equal ``threads``.
     threads: PositiveInt
     compile: bool
+    #: How binary convolutions compute on a CPU: from bits, or as convolutions of floats; both give the same numbers.
+    binary_forward: Literal["packed", "float"]
     #: Worker processes that decode images of an image folder; small sets need none.
     workers: NonNegativeInt
     #: A checkpoint inside an epoch after this many minutes, beside the one at each epoch's end.
@@ -187,6 +189,13 @@ class Settings:
                     f"first=binary needs {name}.normalize=true or model.input_norm=true: "
                     "pixels from 0 to 1 have one sign"
                 )
+        trainer = self.trainer
+        if trainer.binary_forward == "packed" and (trainer.accelerator == "gpu" or trainer.compile):
+            field = "trainer.accelerator=gpu" if trainer.accelerator == "gpu" else "trainer.compile=true"
+            raise ValueError(
+                f"trainer.binary_forward=packed counts bits with the CPU kernels and {field} uses torch's operations: "
+                "choose trainer.binary_forward=float"
+            )
         if self.trainer.name == "smoke" and first_recipe is not None and first_recipe.epochs > 1:
             raise ValueError(
                 f"trainer=smoke does not cut pretrain.recipe.epochs={first_recipe.epochs}: "

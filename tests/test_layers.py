@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import platform
 from itertools import product
 from typing import Any
 
@@ -25,17 +24,26 @@ from torch import Tensor, nn
 
 from bnn_ablate import convolution
 from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share, reset_scales_, set_progress
+from bnn_ablate.packed import available_kernels
 
 GEOMETRIES = [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2), (1, 2, 1), (5, 1, 1)]
 
 
-@pytest.fixture(params=["bytes", "floats"])
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute as on devices without the kernels."""
+    monkeypatch.setattr(convolution, "_OnBits", convolution._OnFloats)
+
+
+@pytest.fixture(params=[*available_kernels(), "float", "elsewhere"])
 def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of a forward: whole numbers, and the float convolution of machines that cannot."""
-    if request.param == "bytes" and not (platform.machine() == "x86_64" and torch.backends.mkldnn.is_available()):
-        pytest.skip("oneDNN convolves bytes on x86-64 only")
-    # Not asked but set: a mistake there must show here, and not only slow the platform down.
-    monkeypatch.setattr(convolution, "whole_number_convolution_works", lambda: request.param == "bytes")
+    """Every way of computing: each kernel, convolutions of floats on the CPU, and those of other devices."""
+    if request.param == "elsewhere":
+        request.getfixturevalue("elsewhere")
+    elif request.param == "float":
+        monkeypatch.setattr(BinaryConv2d, "binary_forward", "float")
+    else:
+        monkeypatch.setattr("bnn_ablate.packed.training.available_kernels", lambda: (request.param,))
 
 
 @pytest.fixture
@@ -125,6 +133,7 @@ GRADIENTS = [
 @pytest.mark.parametrize("options", GRADIENTS, ids=described)
 @pytest.mark.parametrize("padding", BORDER)
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (3, 1, 2), (1, 1, 1)])
+@pytest.mark.usefixtures("arithmetic")
 def test_gradients_are_those_of_the_plain_composition(
     options: dict[str, Any], padding: str, kernel: int, stride: int, dilation: int
 ) -> None:
@@ -139,6 +148,7 @@ def test_gradients_are_those_of_the_plain_composition(
 )
 @pytest.mark.parametrize("padding", BORDER)
 @pytest.mark.parametrize(("kernel", "stride", "dilation"), [(3, 2, 1), (5, 3, 2)])
+@pytest.mark.usefixtures("arithmetic")
 def test_gradients_with_the_borders_of_tensorflow_are_those_of_the_plain_composition(
     options: dict[str, Any], padding: str, kernel: int, stride: int, dilation: int
 ) -> None:
@@ -151,7 +161,7 @@ def test_gradients_with_the_borders_of_tensorflow_are_those_of_the_plain_composi
     ("grad", "side"), [("ste", "symmetric"), ("approxsign", "symmetric"), ("ste", "same"), ("swishsign_both", "same")]
 )
 @pytest.mark.parametrize("padding", BORDER)
-@pytest.mark.usefixtures("small_portions")
+@pytest.mark.usefixtures("small_portions", "arithmetic")
 def test_a_layer_worked_image_by_image_gives_the_same(grad: str, padding: str, side: str) -> None:
     layer = make_layer(5, 4, stride=2, grad=grad, padding=padding, side=side)
     x = make_input(5)
@@ -201,8 +211,21 @@ def test_autocast_rounds_the_output_once(grad: str, padding: str, kernel: int, s
         assert torch.allclose(mine, other, rtol=0.01, atol=0.01 * other.abs().max().item())
 
 
+@pytest.mark.parametrize("grad", ["ste", "approxsign", "swishsign", "ede_both"])
+def test_the_backward_keeps_bits_and_no_float_copy(grad: str) -> None:
+    layer, x = make_layer(64, 4, grad=grad), make_input(64, 8, 8).requires_grad_()
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(x)
+    others = [t for t in kept if t.data_ptr() not in (layer.weight.data_ptr(), x.data_ptr())]
+    sign_bits, window_bits = len(x) * 64 * 10 * 10, x.numel()
+    assert [8 * t.numel() * t.element_size() for t in others] == [sign_bits, window_bits][: 2 if grad == "ste" else 1]
+    assert any(t.data_ptr() == x.data_ptr() for t in kept) is (grad != "ste")
+
+
+@pytest.mark.usefixtures("elsewhere")
 @pytest.mark.parametrize(("grad", "bytes_a_value"), [("ste", 1), ("approxsign", 4), ("swishsign", 4), ("ede_both", 4)])
-def test_the_backward_keeps_no_float_copy(grad: str, bytes_a_value: int) -> None:
+def test_elsewhere_the_backward_keeps_no_float_copy(grad: str, bytes_a_value: int) -> None:
     layer, x = make_layer(grad=grad), make_input().requires_grad_()
     kept: list[Tensor] = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
@@ -392,11 +415,3 @@ def test_the_frozen_share_counts_latent_weights_without_gradient() -> None:
     assert frozen_share(window) == 1 / 9
     with pytest.raises(ValueError, match="no binary convolution"):
         frozen_share(nn.Linear(1, 1))
-
-
-@pytest.mark.skipif(
-    not (platform.machine() == "x86_64" and torch.backends.mkldnn.is_available()),
-    reason="oneDNN convolves bytes on x86-64 only",
-)
-def test_this_machine_convolves_whole_numbers() -> None:
-    assert convolution.whole_number_convolution_works()

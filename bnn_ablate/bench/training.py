@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnn_ablate.composing import network_settings
-from bnn_ablate.convolution import whole_number_convolution_works
 from bnn_ablate.layers import BinaryConv2d
 from bnn_ablate.models import build_network
 from bnn_ablate.models.resnet import float_resnet18
@@ -170,7 +169,6 @@ def main(arguments: Sequence[str]) -> int:
         contender.step()
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
         return 0
-    print(f"forward of binary convolutions in whole numbers: {whole_number_convolution_works()}")
     # All before the first network: a child's peak starts at what its parent has had.
     peaks = {
         batch: {name: peak_mebibytes(name, batch, options.threads) for name in CONTENDERS} for batch in options.batch

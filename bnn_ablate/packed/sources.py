@@ -15,7 +15,7 @@ KERNELS = Path(__file__).parent / "kernels"
 LIBRARY = "_kernels.so"
 #: For the baseline of the architecture: functions of the faster kernels name their own instructions, so one library
 #: runs on every processor. Products and sums are fused where the sources say so and nowhere else.
-FLAGS = ("-std=c++17", "-O3", "-fPIC", "-pthread", "-fvisibility=hidden", "-ffp-contract=off")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-pthread", "-fopenmp", "-fvisibility=hidden", "-ffp-contract=off")
 
 
 class CompilerError(RuntimeError):

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "steps.h"
+#include "training.h"
 #include "winograd.h"
 
 #pragma GCC push_options
@@ -129,11 +130,13 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 }
 
 #include "body.inc"
+#include "training.inc"
 
 }  // namespace avx2
 
 void run_avx2(const Step& step, const Work& work) { avx2::run_step(step, work); }
 int64_t most_counts_avx2(int64_t rounds) { return avx2::most_counts(rounds); }
+Training training_avx2() { return {avx2::signs_of_row, avx2::forward_range, nullptr, nullptr, nullptr}; }
 
 }  // namespace bnn
 #pragma GCC pop_options

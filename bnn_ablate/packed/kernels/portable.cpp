@@ -1,6 +1,7 @@
 // For any processor: plain loops over the 16 channels of a group, which the compiler turns into whatever vectors the
 // baseline of the architecture has.
 #include "steps.h"
+#include "training.h"
 #include "winograd.h"
 
 namespace bnn {
@@ -101,10 +102,12 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 }
 
 #include "body.inc"
+#include "training.inc"
 
 }  // namespace portable
 
 void run_portable(const Step& step, const Work& work) { portable::run_step(step, work); }
 int64_t most_counts_portable(int64_t rounds) { return portable::most_counts(rounds); }
+Training training_portable() { return {portable::signs_of_row, portable::forward_range, nullptr, nullptr, nullptr}; }
 
 }  // namespace bnn

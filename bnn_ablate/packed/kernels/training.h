@@ -1,0 +1,108 @@
+// A binary convolution in training: signs of floats as they come from the network before, and its gradients.
+//
+// Images are float32 in channels_last order, one behind the other: (N, H, W, C). Latent weights are (O, k, k, C). The
+// bits of the activations are kept with their borders, (N, top + H + bottom, left + W + right, words), words of 32
+// channels; 1 is -1, as everywhere. A border of zeros is written as +1 and what it adds is taken away again.
+#pragma once
+#include <cstdint>
+
+#include "steps.h"
+
+namespace bnn {
+
+// name, in the order of the structure that Python passes; all int64
+#define BNN_SHAPE(X)                                                                                                 \
+    X(images)                                                                                                        \
+    X(channels)                                                                                                      \
+    X(height)      /* of the image, without borders */                                                               \
+    X(width)                                                                                                         \
+    X(out_channels)                                                                                                  \
+    X(out_height)                                                                                                    \
+    X(out_width)                                                                                                     \
+    X(kernel)      /* its side */                                                                                    \
+    X(stride)                                                                                                        \
+    X(dilation)                                                                                                      \
+    X(left)        /* borders in pixels */                                                                           \
+    X(right)                                                                                                         \
+    X(top)                                                                                                           \
+    X(bottom)                                                                                                        \
+    X(border)      /* the value of border pixels: -1, 0 or 1 */                                                      \
+    X(pixel_step)  /* floats from one pixel of x to the next: channels, or more where x is part of something wider */
+
+struct Shape {
+#define X(name) int64_t name;
+    BNN_SHAPE(X)
+#undef X
+
+    int64_t words() const { return (channels + 31) / 32; }
+    int64_t groups() const { return (channels + LANES - 1) / LANES; }
+    int64_t out_groups() const { return (out_channels + LANES - 1) / LANES; }
+    int64_t taps() const { return kernel * kernel; }
+    int64_t padded_height() const { return top + height + bottom; }
+    int64_t padded_width() const { return left + width + right; }
+    int64_t pixels() const { return height * width; }
+    int64_t out_pixels() const { return out_height * out_width; }
+    int64_t image_words() const { return padded_height() * padded_width() * words(); }
+};
+
+// Signs of one row of pixels of an image (or of a border row): bits to `bits`, the row's first border pixel; where
+// inside is not null, a bit a channel that says abs(x) <= clip to it, groups of 16 for each pixel of the image.
+using SignsOfRow = void (*)(const Shape&, const float* x, float clip, uint32_t* bits, uint16_t* inside);
+
+// What all positions of a convolution's forward share.
+struct Forward {
+    Shape shape;
+    const uint32_t* bits;
+    const uint32_t* weights;  // [block of 4 groups][tap][word][group of the block][16], as in steps.h
+    const int32_t* runs;      // stretches of words of a window, from its corner
+    int64_t num_runs, run_words;
+    const int32_t* corners;   // of each position of an image, in words
+    const int32_t* classes;   // of each position of an image: which row of start
+    const float* start;       // [class][slot]: y = start + slope * (bits that differ)
+    float slope;
+    float* y;
+};
+// Output positions [from, to), counted through all images.
+using ForwardRange = void (*)(const Forward&, int64_t from, int64_t to);
+
+struct GradInput {
+    Shape shape;
+    const float* gradient;   // (N, H', W', O)
+    const uint32_t* weights; // [group of 16 input channels in blocks of 4][tap][word of 32 output channels][group][16]
+    const uint16_t* inside;  // (N, H, W, groups), or null: everywhere
+    float factor;
+    float* result;           // (N, H, W, C)
+};
+// Rows [from, to) of one image; room: floats of room_grad_input.
+using GradInputRows = void (*)(const GradInput&, int64_t image, int64_t from, int64_t to, float* room, int32_t* places);
+
+struct GradWeight {
+    Shape shape;
+    const float* gradient;  // (N, H', W', O)
+    const uint32_t* bits;
+    float factor;
+    float* result;          // (O, k, k, C), added to
+};
+// Positions are taken in blocks of this many, of which 32 are one word of a channel's bits.
+constexpr int64_t POSITIONS = 256;
+// Bits of the positions of block `block` under one tap, a word for 32 positions: [block of 4 groups][word][group][16].
+using Transpose = void (*)(const GradWeight&, int64_t block, int64_t tap, uint32_t* words);
+// What positions of `blocks` blocks from `first` add for up to four output channels from `channel`; words are those of
+// all taps of each block, room: floats for the tables of a block.
+using GradWeightChannels = void (*)(const GradWeight&, int64_t first, int64_t blocks, const uint32_t* words, int64_t channel, float* room);
+constexpr int64_t CHANNELS_TOGETHER = 4;
+
+// null where the instructions lack: then there are no such gradients
+struct Training {
+    SignsOfRow signs;
+    ForwardRange forward;
+    GradInputRows grad_input;
+    Transpose transpose;
+    GradWeightChannels grad_weight;
+};
+
+Training training_avx512();
+Training training_avx2();
+Training training_portable();
+
+}  // namespace bnn

@@ -1,0 +1,216 @@
+"""Binary convolutions in training, on the CPU: signs packed from floats, sums of bits, and gradients.
+
+The kernels read and write torch's own memory, so every tensor is float32 and lies as ``channels_last`` puts it: pixels
+behind each other, the channels of a pixel side by side. :mod:`bnn_ablate.convolution` makes a differentiable step of
+it.
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import itertools
+from collections.abc import Iterator
+from ctypes import c_float, c_int, c_int64, c_void_p
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from bnn_ablate.borders import Borders
+from bnn_ablate.packed.library import KERNELS, EngineError, available_kernels, library
+
+_SHAPE = (
+    "images",
+    "channels",
+    "height",
+    "width",
+    "out_channels",
+    "out_height",
+    "out_width",
+    "kernel",
+    "stride",
+    "dilation",
+    "left",
+    "right",
+    "top",
+    "bottom",
+    "border",
+    "pixel_step",
+)
+
+
+class _Shape(ctypes.Structure):
+    _fields_ = [(name, c_int64) for name in _SHAPE]
+
+
+@cache
+def _kernels() -> ctypes.CDLL:
+    kernels = library()
+    kernels.bnn_shape.restype = ctypes.c_char_p
+    if tuple(kernels.bnn_shape().decode().split()) != _SHAPE:
+        raise EngineError("the kernels' shape of a convolution is not this module's: run `make` again")
+    shape = ctypes.POINTER(_Shape)
+    kernels.bnn_signs.argtypes = [c_int, shape, c_void_p, c_float, c_void_p, c_void_p, c_int]
+    kernels.bnn_forward.argtypes = [c_int, shape, c_void_p, c_void_p, c_float, c_float, c_void_p, c_int]
+    kernels.bnn_values.argtypes = [c_int, shape, c_void_p, c_void_p, c_int]
+    kernels.bnn_within.argtypes = [c_int, shape, c_void_p, c_void_p, c_void_p, c_int]
+    kernels.bnn_grad_input.argtypes = [c_int, shape, c_void_p, c_void_p, c_void_p, c_float, c_void_p, c_int]
+    kernels.bnn_grad_weight.argtypes = [c_int, shape, c_void_p, c_void_p, c_float, c_void_p, c_int]
+    return kernels
+
+
+@cache
+def has_gradients(kernel: str) -> bool:
+    """Whether a kernel computes gradients too; where it does not, torch's convolutions do, from the same bits."""
+    return bool(_kernels().bnn_has_gradients(KERNELS.index(kernel)))
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What sign and its straight-through gradient need of x (N, C, H, W).
+
+    ``bits`` (N, top + H + bottom, left + W + right, ceil(C / 32)) int32, 1 for -1, borders included (those of zeros
+    as +1); ``inside`` (N, H, W, ceil(C / 16)) int16, a bit a channel: abs(x) <= clip, or None where no window is asked.
+    """
+
+    bits: Tensor
+    inside: Tensor | None
+
+
+class PackedConvolution:
+    """y (N, c_out, H', W') = factor (W_b * X_b) + offset for x of one shape; W_b and X_b are signs, sign(0) = +1.
+
+    ``borders`` are pixels (left, right, top, bottom) of the value ``border``: -1, 0 or +1. ``weight`` is the shape
+    (c_out, c_in, k, k) of the latent weights. All sums of the forward are whole numbers below 2^24, so y is exact.
+    Every method runs on torch's threads and raises MemoryError where it finds no room.
+    """
+
+    def __init__(
+        self,
+        x: torch.Size,
+        weight: torch.Size,
+        *,
+        stride: int,
+        dilation: int,
+        borders: Borders,
+        border: int,
+        kernel: str | None = None,
+    ) -> None:
+        images, channels, height, width = x
+        left, right, top, bottom = borders
+        reach = dilation * (weight[2] - 1) + 1
+        self.kernel = available_kernels()[0] if kernel is None else kernel
+        self._number = KERNELS.index(self.kernel)
+        self._shape = _Shape(
+            images=images,
+            channels=channels,
+            height=height,
+            width=width,
+            out_channels=weight[0],
+            out_height=(top + height + bottom - reach) // stride + 1,
+            out_width=(left + width + right - reach) // stride + 1,
+            kernel=weight[2],
+            stride=stride,
+            dilation=dilation,
+            left=left,
+            right=right,
+            top=top,
+            bottom=bottom,
+            border=border,
+            pixel_step=channels,
+        )
+
+    def signs(self, x: Tensor, clip: float | None) -> Signs:
+        """Signs of x (N, c_in, H, W) and, with ``clip``, where abs(x) <= clip. x may be a slice of wider pixels."""
+        shape = self._shape
+        x, shape.pixel_step = _pixels(x)
+        height, width = shape.top + shape.height + shape.bottom, shape.left + shape.width + shape.right
+        bits = torch.empty((shape.images, height, width, -(-shape.channels // 32)), dtype=torch.int32)
+        inside = None
+        if clip is not None:
+            groups = -(-shape.channels // 16)
+            inside = torch.empty((shape.images, shape.height, shape.width, groups), dtype=torch.int16)
+        pointer = None if inside is None else inside.data_ptr()
+        bound = 0.0 if clip is None else clip
+        self._call(_kernels().bnn_signs, x.data_ptr(), bound, bits.data_ptr(), pointer)
+        return Signs(bits, inside)
+
+    def forward(self, signs: Signs, weight: Tensor, *, factor: float, offset: float) -> Tensor:
+        """y, channels_last, from latent weights (c_out, c_in, k, k)."""
+        shape = self._shape
+        y = _images(shape.images, shape.out_channels, shape.out_height, shape.out_width)
+        weight = _dense(weight)
+        self._call(_kernels().bnn_forward, signs.bits.data_ptr(), weight.data_ptr(), factor, offset, y.data_ptr())
+        return y
+
+    def grad_input(self, gradient: Tensor, signs: Signs, weight: Tensor, *, factor: float) -> Tensor:
+        """The gradient (N, c_in, H, W) by X_b from that by y; zero outside of the window of ``signs``."""
+        shape = self._shape
+        result = _images(shape.images, shape.channels, shape.height, shape.width)
+        gradient, weight = _dense(gradient), _dense(weight)
+        inside = None if signs.inside is None else signs.inside.data_ptr()
+        call = _kernels().bnn_grad_input
+        self._call(call, gradient.data_ptr(), weight.data_ptr(), inside, factor, result.data_ptr())
+        return result
+
+    def grad_weight(self, gradient: Tensor, signs: Signs, *, factor: float) -> Tensor:
+        """The gradient (c_out, c_in, k, k) by W_b, channels_last, from that by y."""
+        shape = self._shape
+        result = _images(shape.out_channels, shape.channels, shape.kernel, shape.kernel)
+        gradient = _dense(gradient)
+        call = _kernels().bnn_grad_weight
+        self._call(call, gradient.data_ptr(), signs.bits.data_ptr(), factor, result.data_ptr())
+        return result
+
+    def values(self, signs: Signs) -> Tensor:
+        """X_b with its borders as floats (N, c_in, top + H + bottom, left + W + right), channels_last."""
+        shape = self._shape
+        images, height, width, _ = signs.bits.shape
+        result = _images(images, shape.channels, height, width)
+        self._call(_kernels().bnn_values, signs.bits.data_ptr(), result.data_ptr())
+        return result
+
+    def within(self, gradient: Tensor, signs: Signs) -> Tensor:
+        """The gradient (N, c_in, H, W) from that by :meth:`values`; zero outside of the window of ``signs``."""
+        shape = self._shape
+        result = _images(shape.images, shape.channels, shape.height, shape.width)
+        gradient = _dense(gradient)
+        inside = None if signs.inside is None else signs.inside.data_ptr()
+        self._call(_kernels().bnn_within, gradient.data_ptr(), inside, result.data_ptr())
+        return result
+
+    def portions(self, signs: Signs, values: int) -> Iterator[tuple[PackedConvolution, Signs]]:
+        """Signs of a few images each, so many that input and output hold about ``values`` values, with their shapes."""
+        shape = self._shape
+        inputs = shape.channels * shape.height * shape.width
+        outputs = shape.out_channels * shape.out_height * shape.out_width
+        images = max(1, values // max(inputs, outputs))
+        insides = itertools.repeat(None) if signs.inside is None else torch.split(signs.inside, images)
+        for bits, inside in zip(torch.split(signs.bits, images), insides, strict=False):
+            part = copy.copy(self)
+            part._shape = _Shape.from_buffer_copy(shape)
+            part._shape.images = len(bits)
+            yield part, Signs(bits, inside)
+
+    def _call(self, function: ctypes._NamedFuncPointer, *arguments: float | None) -> None:
+        if function(self._number, self._shape, *arguments, torch.get_num_threads()) != 0:
+            raise MemoryError("there is not enough memory for the tables of a binary convolution")
+
+
+def _images(*shape: int) -> Tensor:
+    return torch.empty(shape, memory_format=torch.channels_last)
+
+
+def _dense(x: Tensor) -> Tensor:
+    return x.detach().contiguous(memory_format=torch.channels_last)
+
+
+def _pixels(x: Tensor) -> tuple[Tensor, int]:
+    """x, copied unless its pixels lie one behind the other, and the floats from each to the next."""
+    _, channels, height, width = x.shape
+    step = x.stride(3)
+    if x.stride() == (height * width * step, 1, width * step, step) and step >= channels:
+        return x.detach(), step
+    return _dense(x), channels
