@@ -128,7 +128,7 @@ class _OnBits(torch.autograd.Function):
         if how.forward == "packed":
             y = convolution.forward(kept, weight, factor=how.factor, offset=how.offset)
         else:
-            y = _float_forward(convolution, kept, weight, how)
+            y = float_forward(convolution, kept, weight, how)
         return y.to(how.dtype)
 
     @staticmethod
@@ -148,7 +148,7 @@ class _OnBits(torch.autograd.Function):
             if wants_x:
                 g_x = convolution.grad_input(gradient, kept, weight, factor=how.factor)
         else:
-            g_x, g_w = _float_gradients(convolution, gradient, kept, weight, how, wants_x, wants_weight)
+            g_x, g_w = float_gradients(convolution, gradient, kept, weight, how, wants_x, wants_weight)
         if g_x is not None and x is not None:
             images = portion(x, PORTION)
             for part, values in zip(torch.split(g_x, images), torch.split(x, images), strict=True):
@@ -158,7 +158,7 @@ class _OnBits(torch.autograd.Function):
         return None if g_x is None else g_x.to(ctx.x_dtype), g_w, None
 
 
-def _float_forward(convolution: PackedConvolution, kept: Signs, weight: Tensor, how: Arithmetic) -> Tensor:
+def float_forward(convolution: PackedConvolution, kept: Signs, weight: Tensor, how: Arithmetic) -> Tensor:
     """y as a convolution of floats, from signs with their borders."""
     w_b = signs(weight, how.factor)
     offset = weight.new_full((weight.shape[0],), how.offset)
@@ -169,7 +169,7 @@ def _float_forward(convolution: PackedConvolution, kept: Signs, weight: Tensor, 
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _float_gradients(
+def float_gradients(
     convolution: PackedConvolution,
     gradient: Tensor,
     kept: Signs,

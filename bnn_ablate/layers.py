@@ -88,6 +88,11 @@ class QuantizedConv2d(nn.Module, ABC):
             y = y * factor.to(y.dtype) if factor.requires_grad else y.mul_(factor.to(y.dtype))
         return y
 
+    def constant_factor(self) -> Tensor | None:
+        """Where :attr:`factors_are_constants`: the numbers (c_out,), or None where there are none."""
+        factors = self._factors(self.weight)
+        return factors[0].flatten() if factors else None
+
     def _factors(self, x: Tensor) -> list[Tensor]:
         scaling = self.design.scaling
         if scaling.name == "learned":
@@ -98,6 +103,12 @@ class QuantizedConv2d(nn.Module, ABC):
         with torch.set_grad_enabled(scaling.gradient and torch.is_grad_enabled()):
             alpha = self.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
             return [alpha, self._spread(x)] if scaling.name == "xnor" else [alpha]
+
+    @property
+    def factors_are_constants(self) -> bool:
+        """Whether y is multiplied by numbers a channel, or nothing, into which no gradient flows."""
+        scaling = self.design.scaling
+        return scaling.name in ("none", "channel") and not scaling.gradient
 
     def _spread(self, x: Tensor) -> Tensor:
         """The map K (N, 1, H', W')."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from bnn_ablate.dense_stage import NormedConvolution, dense_stage
 from bnn_ablate.design import Design
 from bnn_ablate.float_layers import convolution
-from bnn_ablate.layers import quantized_convolution
+from bnn_ablate.layers import BinaryConv2d, quantized_convolution
 from bnn_ablate.models.stem import head, input_norm, stem
 from bnn_ablate.settings import BinaryDenseNetSizes, reduction_rates, scaled
 
@@ -34,13 +35,40 @@ class BinaryDenseNet(nn.Module):
                 stages.append(transition(features, reduced, pool=pool, design=design))
                 features = reduced
             dense = [DenseLayer(features + j * growth, growth, dilation=dilation, design=design) for j in range(layers)]
-            stages.append(nn.Sequential(*dense))
+            stages.append(DenseStage(*dense))
             features += layers * growth
         self.stages = nn.Sequential(*stages)
         self.head = head(features, num_classes, norm=True, design=design)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(self.input_norm(images))))
+
+
+class DenseStage(nn.Sequential):
+    """Dense layers one after the other; in training on a CPU as one step that copies nothing, where they allow it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training and torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
+            layers = self._layers(x.shape[2], x.shape[3])
+            if layers is not None:
+                return dense_stage(x, layers)
+        return super().forward(x)  # type: ignore[no-untyped-call]
+
+    def _layers(self, height: int, width: int) -> list[NormedConvolution] | None:
+        """The layers as that step takes them, or None where one of them does more than conv(sign(BN(x)))."""
+        if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
+            return None
+        found = []
+        for layer in self:
+            # a norm of another type takes its statistics over several processes
+            if not isinstance(layer, DenseLayer) or type(layer.norm) is not nn.BatchNorm2d:
+                return None
+            conv = layer.conv
+            if not isinstance(conv, BinaryConv2d) or not conv.factors_are_constants:
+                return None
+            how = conv.arithmetic(torch.float32, height, width)
+            found.append(NormedConvolution(layer.norm, conv.weight, how, conv.constant_factor()))
+        return found
 
 
 class DenseLayer(nn.Module):

@@ -38,6 +38,7 @@ _SHAPE = (
     "bottom",
     "border",
     "pixel_step",
+    "out_step",
 )
 
 
@@ -52,12 +53,16 @@ def _kernels() -> ctypes.CDLL:
     if tuple(kernels.bnn_shape().decode().split()) != _SHAPE:
         raise EngineError("the kernels' shape of a convolution is not this module's: run `make` again")
     shape = ctypes.POINTER(_Shape)
-    kernels.bnn_signs.argtypes = [c_int, shape, c_void_p, c_float, c_void_p, c_void_p, c_int]
+    kernels.bnn_signs.argtypes = [c_int, shape, *[c_void_p] * 3, c_float, c_void_p, c_void_p, c_int]
     kernels.bnn_forward.argtypes = [c_int, shape, c_void_p, c_void_p, c_float, c_float, c_void_p, c_int]
     kernels.bnn_values.argtypes = [c_int, shape, c_void_p, c_void_p, c_int]
     kernels.bnn_within.argtypes = [c_int, shape, c_void_p, c_void_p, c_void_p, c_int]
     kernels.bnn_grad_input.argtypes = [c_int, shape, c_void_p, c_void_p, c_void_p, c_float, c_void_p, c_int]
     kernels.bnn_grad_weight.argtypes = [c_int, shape, c_void_p, c_void_p, c_float, c_void_p, c_int]
+    pixels = (c_void_p, c_int64, c_int64, c_int64)
+    kernels.bnn_moments.argtypes = [c_int, *pixels, c_void_p, c_void_p, c_int]
+    kernels.bnn_add_scaled.argtypes = [c_int, *pixels, *[c_void_p] * 4, c_int64, c_void_p, c_int]
+    kernels.bnn_centre.argtypes = [c_int, *pixels, *[c_void_p] * 4, c_int64, c_int]
     return kernels
 
 
@@ -120,10 +125,14 @@ class PackedConvolution:
             bottom=bottom,
             border=border,
             pixel_step=channels,
+            out_step=weight[0],
         )
 
-    def signs(self, x: Tensor, clip: float | None) -> Signs:
-        """Signs of x (N, c_in, H, W) and, with ``clip``, where abs(x) <= clip. x may be a slice of wider pixels."""
+    def signs(self, x: Tensor, clip: float | None, affine: tuple[Tensor, Tensor] | None = None) -> Signs:
+        """Signs of x (N, c_in, H, W) and, with ``clip``, where abs(x) <= clip. x may be a slice of wider pixels.
+
+        With ``affine`` they are those of x * scale + shift, rounded once, for a scale and a shift a channel.
+        """
         shape = self._shape
         x, shape.pixel_step = _pixels(x)
         height, width = shape.top + shape.height + shape.bottom, shape.left + shape.width + shape.right
@@ -133,14 +142,19 @@ class PackedConvolution:
             groups = -(-shape.channels // 16)
             inside = torch.empty((shape.images, shape.height, shape.width, groups), dtype=torch.int16)
         pointer = None if inside is None else inside.data_ptr()
+        scale, shift = (None, None) if affine is None else (affine[0].data_ptr(), affine[1].data_ptr())
         bound = 0.0 if clip is None else clip
-        self._call(_kernels().bnn_signs, x.data_ptr(), bound, bits.data_ptr(), pointer)
+        self._call(_kernels().bnn_signs, x.data_ptr(), scale, shift, bound, bits.data_ptr(), pointer)
         return Signs(bits, inside)
 
-    def forward(self, signs: Signs, weight: Tensor, *, factor: float, offset: float) -> Tensor:
-        """y, channels_last, from latent weights (c_out, c_in, k, k)."""
+    def forward(
+        self, signs: Signs, weight: Tensor, *, factor: float, offset: float, out: Tensor | None = None
+    ) -> Tensor:
+        """y, channels_last, from latent weights (c_out, c_in, k, k); written to ``out``, a slice of wider pixels."""
         shape = self._shape
-        y = _images(shape.images, shape.out_channels, shape.out_height, shape.out_width)
+        y = _images(shape.images, shape.out_channels, shape.out_height, shape.out_width) if out is None else out
+        written, shape.out_step = _pixels(y)
+        assert written.data_ptr() == y.data_ptr()  # else a copy was written
         weight = _dense(weight)
         self._call(_kernels().bnn_forward, signs.bits.data_ptr(), weight.data_ptr(), factor, offset, y.data_ptr())
         return y
@@ -149,7 +163,8 @@ class PackedConvolution:
         """The gradient (N, c_in, H, W) by X_b from that by y; zero outside of the window of ``signs``."""
         shape = self._shape
         result = _images(shape.images, shape.channels, shape.height, shape.width)
-        gradient, weight = _dense(gradient), _dense(weight)
+        gradient, shape.out_step = _pixels(gradient)
+        weight = _dense(weight)
         inside = None if signs.inside is None else signs.inside.data_ptr()
         call = _kernels().bnn_grad_input
         self._call(call, gradient.data_ptr(), weight.data_ptr(), inside, factor, result.data_ptr())
@@ -159,7 +174,7 @@ class PackedConvolution:
         """The gradient (c_out, c_in, k, k) by W_b, channels_last, from that by y."""
         shape = self._shape
         result = _images(shape.out_channels, shape.channels, shape.kernel, shape.kernel)
-        gradient = _dense(gradient)
+        gradient, shape.out_step = _pixels(gradient)
         call = _kernels().bnn_grad_weight
         self._call(call, gradient.data_ptr(), signs.bits.data_ptr(), factor, result.data_ptr())
         return result
@@ -195,8 +210,56 @@ class PackedConvolution:
             yield part, Signs(bits, inside)
 
     def _call(self, function: ctypes._NamedFuncPointer, *arguments: float | None) -> None:
-        if function(self._number, self._shape, *arguments, torch.get_num_threads()) != 0:
-            raise MemoryError("there is not enough memory for the tables of a binary convolution")
+        _check(function(self._number, self._shape, *arguments, torch.get_num_threads()))
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance (c,) of the channels of x (N, c, H, W), a slice of wider pixels; divided by N H W.
+
+    Sums are taken in float64 over pieces, so that threads change no bit.
+    """
+    mean, variance = torch.empty(x.shape[1]), torch.empty(x.shape[1])
+    x, *pixels = _slice(x)
+    _check(_call(_kernels().bnn_moments, *pixels, mean.data_ptr(), variance.data_ptr()))
+    return mean, variance
+
+
+def add_scaled_(to: Tensor, gradient: Tensor, x: Tensor, *, scale: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """``to`` += scale * gradient; sums over pixels of gradient, and of gradient * (x - mean), for each channel.
+
+    All are (N, c, H, W), of which ``to`` and ``x`` may be slices of wider pixels; scale and mean are (c,).
+    """
+    sums = torch.empty(2, x.shape[1])
+    gradient, written = _dense(gradient), _pixels(to)
+    assert written[0].data_ptr() == to.data_ptr()  # else a copy was written
+    x, *pixels = _slice(x)
+    others = (gradient.data_ptr(), scale.data_ptr(), mean.data_ptr(), to.data_ptr())
+    _check(_call(_kernels().bnn_add_scaled, *pixels, *others, written[1], sums.data_ptr()))
+    return sums[0], sums[1]
+
+
+def centre_(to: Tensor, x: Tensor, *, offset: Tensor, slope: Tensor, mean: Tensor) -> None:
+    """``to`` -= offset + slope * (x - mean), tensors as in :func:`add_scaled_`, offset and slope (c,)."""
+    written = _pixels(to)
+    assert written[0].data_ptr() == to.data_ptr()  # else a copy was written
+    x, *pixels = _slice(x)
+    others = (offset.data_ptr(), slope.data_ptr(), mean.data_ptr(), to.data_ptr())
+    _check(_call(_kernels().bnn_centre, *pixels, *others, written[1]))
+
+
+def _slice(x: Tensor) -> tuple[Tensor, int, int, int, int]:
+    """x as the kernels read pixels: what owns the memory, the first value, floats a step, channels, pixels."""
+    x, step = _pixels(x)
+    return x, x.data_ptr(), step, x.shape[1], len(x) * x.shape[2] * x.shape[3]
+
+
+def _call(function: ctypes._NamedFuncPointer, *arguments: int) -> int:
+    return int(function(KERNELS.index(available_kernels()[0]), *arguments, torch.get_num_threads()))
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        raise MemoryError("there is not enough memory for the tables of a binary convolution")
 
 
 def _images(*shape: int) -> Tensor:

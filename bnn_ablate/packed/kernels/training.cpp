@@ -197,7 +197,7 @@ void without_borders(const Shape& s, const float* gradient, float factor, float*
         const int32_t which = classes.of_position[static_cast<size_t>(position % s.out_pixels())];
         for (const int64_t tap : classes.outside_taps[static_cast<size_t>(which)])
             for (int64_t channel = 0; channel < s.out_channels; channel++)
-                added[static_cast<size_t>(tap * s.out_channels + channel)] += static_cast<double>(gradient[position * s.out_channels + channel]);
+                added[static_cast<size_t>(tap * s.out_channels + channel)] += static_cast<double>(gradient[position * s.out_step + channel]);
     }
     for (int64_t channel = 0; channel < s.out_channels; channel++)
         for (int64_t tap = 0; tap < s.taps(); tap++) {
@@ -260,6 +260,44 @@ void within(const Shape& s, const float* gradient, const uint16_t* inside, float
     });
 }
 
+// Pixels are taken in pieces whose sums are added in order, so that threads change no bit.
+constexpr int64_t PIECE = 4096;
+
+template <class Task>
+void over_pieces(const Pixels& all, int threads, const Task& task) {
+    in_parallel((all.count + PIECE - 1) / PIECE, threads, [&](int64_t i) {
+        const int64_t first = i * PIECE, count = all.count - first < PIECE ? all.count - first : PIECE;
+        task(i, first, Pixels{all.x + first * all.step, all.step, all.channels, count});
+    });
+}
+
+// Calls task(piece, first pixel, two sums a channel) and adds up: [channel] of the first, then of the second sum.
+template <class Task>
+std::vector<double> summed(const Pixels& all, int threads, const Task& task) {
+    const size_t sums = 2 * static_cast<size_t>(all.channels), pieces = static_cast<size_t>((all.count + PIECE - 1) / PIECE);
+    std::vector<double> each(pieces * sums, 0.0), total(sums, 0.0);
+    over_pieces(all, threads, [&](int64_t i, int64_t first, const Pixels& piece) {
+        double* mine = each.data() + static_cast<size_t>(i) * sums;
+        task(piece, first, mine, mine + all.channels);
+    });
+    for (size_t i = 0; i < pieces; i++)
+        for (size_t k = 0; k < sums; k++) total[k] += each[i * sums + k];
+    return total;
+}
+
+void moments(const Training& kernel, const Pixels& all, float* mean, float* variance, int threads) {
+    const double count = static_cast<double>(all.count);
+    // around any of the values: a sum of squares around zero would cancel
+    const std::vector<double> near = summed(all, threads, [&](const Pixels& piece, int64_t, double* sums, double* squares) {
+        kernel.sum_pixels(piece, all.x, sums, squares);
+    });
+    for (int64_t c = 0; c < all.channels; c++) mean[c] = static_cast<float>(static_cast<double>(all.x[c]) + near[static_cast<size_t>(c)] / count);
+    const std::vector<double> exact = summed(all, threads, [&](const Pixels& piece, int64_t, double* sums, double* squares) {
+        kernel.sum_pixels(piece, mean, sums, squares);
+    });
+    for (int64_t c = 0; c < all.channels; c++) variance[c] = static_cast<float>(exact[static_cast<size_t>(c + all.channels)] / count);
+}
+
 template <class Call>
 int status(Call call) {
     try {
@@ -289,8 +327,9 @@ EXPORTED const char* bnn_shape() {
 // Whether a kernel has the two gradients.
 EXPORTED int bnn_has_gradients(int kernel) { return training(kernel).grad_input != nullptr; }
 
-// x -> bits with borders, and, where inside is not null, which channels are within +-clip: (N, H, W, groups of 16).
-EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, float clip, uint32_t* bits, uint16_t* inside, int threads) {
+// x, or fma(x, scale, shift) where scale is not null, -> bits with borders, and, where inside is not null, which
+// channels are within +-clip: (N, H, W, groups of 16).
+EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, const float* scale, const float* shift, float clip, uint32_t* bits, uint16_t* inside, int threads) {
     const Shape& s = *shape;
     const Training with = training(kernel);
     const int64_t words = s.words(), row_words = s.padded_width() * words;
@@ -308,7 +347,7 @@ EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, float cli
             }
             const int64_t pixel = (image * s.height + y - s.top) * s.width;
             border(row, s.left);
-            with.signs(s, x + pixel * s.pixel_step, clip, row + s.left * words, inside == nullptr ? nullptr : inside + pixel * s.groups());
+            with.signs(s, x + pixel * s.pixel_step, {scale, shift}, clip, row + s.left * words, inside == nullptr ? nullptr : inside + pixel * s.groups());
             border(row + (s.left + s.width) * words, s.right);
         }
     });
@@ -340,6 +379,33 @@ EXPORTED int bnn_grad_input(int kernel, const Shape* shape, const float* gradien
 // The gradient (O, k, k, C) by W_b.
 EXPORTED int bnn_grad_weight(int kernel, const Shape* shape, const float* gradient, const uint32_t* bits, float factor, float* result, int threads) {
     return status([&] { grad_weight(training(kernel), *shape, gradient, bits, factor, result, threads); });
+}
+
+// Mean and variance (of the count, not one less) of each channel of `count` pixels.
+EXPORTED int bnn_moments(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, float* mean, float* variance, int threads) {
+    return status([&] { moments(training(kernel), Pixels{x, step, channels, count}, mean, variance, threads); });
+}
+
+// to += scale g; sums: of g, and then of g (x - mean), a channel.
+EXPORTED int bnn_add_scaled(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, const float* g, const float* scale, const float* mean, float* to, int64_t to_step, float* sums, int threads) {
+    return status([&] {
+        const Training with = training(kernel);
+        const std::vector<double> total =
+            summed(Pixels{x, step, channels, count}, threads, [&](const Pixels& piece, int64_t first, double* of_g, double* products) {
+                with.add_scaled(piece, g + first * channels, scale, mean, to + first * to_step, to_step, of_g, products);
+            });
+        for (size_t i = 0; i < total.size(); i++) sums[i] = static_cast<float>(total[i]);
+    });
+}
+
+// to -= a + b (x - mean)
+EXPORTED int bnn_centre(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, const float* a, const float* b, const float* mean, float* to, int64_t to_step, int threads) {
+    return status([&] {
+        const Training with = training(kernel);
+        over_pieces(Pixels{x, step, channels, count}, threads, [&](int64_t, int64_t first, const Pixels& piece) {
+            with.centre(piece, a, b, mean, to + first * to_step, to_step);
+        });
+    });
 }
 
 }  // extern "C"

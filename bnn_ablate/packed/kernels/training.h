@@ -27,7 +27,8 @@ namespace bnn {
     X(top)                                                                                                           \
     X(bottom)                                                                                                        \
     X(border)      /* the value of border pixels: -1, 0 or 1 */                                                      \
-    X(pixel_step)  /* floats from one pixel of x to the next: channels, or more where x is part of something wider */
+    X(pixel_step)  /* floats from one pixel of x to the next: channels, or more where x is part of something wider */ \
+    X(out_step)    /* the same of y and of its gradient */
 
 struct Shape {
 #define X(name) int64_t name;
@@ -45,9 +46,13 @@ struct Shape {
     int64_t image_words() const { return padded_height() * padded_width() * words(); }
 };
 
-// Signs of one row of pixels of an image (or of a border row): bits to `bits`, the row's first border pixel; where
-// inside is not null, a bit a channel that says abs(x) <= clip to it, groups of 16 for each pixel of the image.
-using SignsOfRow = void (*)(const Shape&, const float* x, float clip, uint32_t* bits, uint16_t* inside);
+// What is read in the place of x: fma(x, scale, shift) by channels, or x itself where scale is null.
+struct Affine {
+    const float *scale, *shift;
+};
+
+// Signs of the pixels of one row to `bits`; where inside is not null, a bit a channel that says abs(x) <= clip to it, groups of 16.
+using SignsOfRow = void (*)(const Shape&, const float* x, Affine read, float clip, uint32_t* bits, uint16_t* inside);
 
 // What all positions of a convolution's forward share.
 struct Forward {
@@ -67,7 +72,7 @@ using ForwardRange = void (*)(const Forward&, int64_t from, int64_t to);
 
 struct GradInput {
     Shape shape;
-    const float* gradient;   // (N, H', W', O)
+    const float* gradient;   // (N, H', W', O), out_step floats from pixel to pixel
     const uint32_t* weights; // [group of 16 input channels in blocks of 4][tap][word of 32 output channels][group][16]
     const uint16_t* inside;  // (N, H, W, groups), or null: everywhere
     float factor;
@@ -92,10 +97,25 @@ using Transpose = void (*)(const GradWeight&, int64_t block, int64_t tap, uint32
 using GradWeightChannels = void (*)(const GradWeight&, int64_t first, int64_t blocks, const uint32_t* words, int64_t channel, float* room);
 constexpr int64_t CHANNELS_TOGETHER = 4;
 
-// null where the instructions lack: then there are no such gradients
+// A BatchNorm's own passes over pixels of `channels` channels that are part of wider ones. Sums are added to in double.
+struct Pixels {
+    const float* x;
+    int64_t step, channels, count;
+};
+// Sums of x - mean, and of its square, a channel; mean may be null: zero.
+using SumPixels = void (*)(const Pixels&, const float* mean, double* sums, double* squares);
+// to += scale g, with g (count, channels) dense; sums of g and of g (x - mean).
+using AddScaled = void (*)(const Pixels&, const float* g, const float* scale, const float* mean, float* to, int64_t to_step, double* sums, double* products);
+// to -= a + b (x - mean)
+using Centre = void (*)(const Pixels&, const float* a, const float* b, const float* mean, float* to, int64_t to_step);
+
+// The last three are null where the instructions lack: then there are no such gradients.
 struct Training {
     SignsOfRow signs;
     ForwardRange forward;
+    SumPixels sum_pixels;
+    AddScaled add_scaled;
+    Centre centre;
     GradInputRows grad_input;
     Transpose transpose;
     GradWeightChannels grad_weight;
