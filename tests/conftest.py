@@ -35,6 +35,24 @@ TINY_SIZES = ("model.blocks_per_stage=[1,1]", "model.channels=[8,16]", "model.st
 TINY = (*TINY_TRAINING, *TINY_SIZES)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--binary-forward",
+        choices=("packed", "float"),
+        default="packed",
+        help="how binary convolutions compute where a test does not say so itself",
+    )
+
+
+@pytest.fixture(autouse=True)
+def binary_forward(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers made outside of a run compute as --binary-forward says."""
+    if request.config.getoption("--binary-forward") == "float":
+        from bnn_ablate.layers import BinaryConv2d
+
+        monkeypatch.setattr(BinaryConv2d, "binary_forward", "float")
+
+
 def composed(*overrides: str) -> DictConfig:
     """The configuration that this command line composes."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -42,11 +60,13 @@ def composed(*overrides: str) -> DictConfig:
 
 
 @pytest.fixture(scope="session")
-def make_settings() -> Callable[..., Settings]:
+def make_settings(request: pytest.FixtureRequest) -> Callable[..., Settings]:
     """Checked settings of a command line, remembered: Hydra takes a fifth of a second, and many tests ask the same."""
     from bnn_ablate.job import settings_of
 
-    return cache(lambda *overrides: settings_of(composed(*overrides)))
+    forward = request.config.getoption("--binary-forward")
+    always = [] if forward == "packed" else [f"trainer.binary_forward={forward}"]
+    return cache(lambda *overrides: settings_of(composed(*always, *overrides)))
 
 
 @pytest.fixture(scope="session")

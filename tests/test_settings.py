@@ -231,6 +231,16 @@ def test_a_wrong_setting_is_one_sentence_that_names_field_and_value(overrides, s
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("elsewhere", ["trainer.accelerator=gpu", "trainer.compile=true"])
+def test_bits_are_counted_on_a_cpu_and_outside_of_compiled_networks_only(make_settings, elsewhere):
+    with pytest.raises(
+        SettingsError, match=rf"packed counts bits .* {elsewhere} .* choose trainer.binary_forward=float"
+    ):
+        make_settings(elsewhere, "trainer.binary_forward=packed")
+    make_settings(elsewhere, "trainer.binary_forward=float")
+    make_settings("trainer=gpu")
+
+
 def test_a_whole_number_stands_for_a_float_and_is_one(make_settings):
     assert isinstance(make_settings("grad.clip=1").design.grad.clip, float)
 

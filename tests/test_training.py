@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, TINY_SIZES, TINY_TRAINING
 from interruptions import train
 from torch import nn
 
@@ -25,7 +25,7 @@ from bnn_ablate.run import run
 from bnn_ablate.schedule import rate_factor
 from bnn_ablate.settings import SettingsError
 from bnn_ablate.store import Store
-from bnn_ablate.trained import new_network
+from bnn_ablate.trained import load_trained, new_network
 
 STEP = StepSchedule(name="step", milestones=(2, 3), factor=0.1, warmup_epochs=0)
 
@@ -173,6 +173,62 @@ def test_the_golden_run_has_not_moved(make_settings, forked, tmp_path):
     curve = folder.record().curve
     assert curve[0].train_loss == pytest.approx(GOLDEN_FIRST_TRAIN_LOSS, rel=1e-3)
     assert curve[-1].test_loss == pytest.approx(GOLDEN_LAST_TEST_LOSS, rel=0.02)
+
+
+DENSE = (
+    "model=binary_densenet_flex",
+    "model.layers_per_stage=[2,2]",
+    "model.dilation=[1,1]",
+    "model.reduction=[1.0]",
+    "model.growth=32",
+    "model.init_features=32",
+    "order=pre",
+    "shortcut=concat",
+)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TINY_SIZES,
+        (*TINY_SIZES, "order=pre", "grad=approxsign_both", "padding=zero"),
+        (*TINY_SIZES, "scaling=xnor", "scaling.gradient=true", "downsample=binary"),
+        DENSE,
+        (*DENSE, "scaling=learned", "grad=ede"),
+    ],
+    ids=["post", "pre", "xnor", "dense", "dense, learned"],
+)
+def test_fifty_steps_end_with_the_same_weights_from_bits_and_from_floats(options, make_settings, forked, tmp_path):
+    ends = []
+    for forward in ("packed", "float"):
+        settings = make_settings(
+            *TINY_TRAINING,
+            *options,
+            "recipe.epochs=9",
+            f"trainer.binary_forward={forward}",
+            f"runs={tmp_path / forward}",
+        )
+        assert forked(train, settings) == 0
+        (folder,) = Store(tmp_path / forward).runs()
+        trained = load_trained(settings, folder)
+        assert trained.steps == 54
+        ends.append((folder.record().run_id, trained.network.state_dict(), trained.curve[-1].train_loss))
+    (packed_id, packed, packed_loss), (float_id, floats, float_loss) = ends
+    assert packed_id == float_id
+    assert packed_loss == float_loss
+    assert packed.keys() == floats.keys()
+    assert all(torch.equal(packed[name], floats[name]) for name in packed)
+
+
+def test_a_run_computes_forwards_as_its_trainer_says(make_settings, monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr("bnn_ablate.run.set_binary_forward", lambda _, forward: seen.append(forward))
+    for forward in ("packed", "float"):
+        settings = make_settings(
+            *TINY, "recipe.epochs=2", f"trainer.binary_forward={forward}", f"runs={tmp_path / forward}"
+        )
+        run(settings, ids_of(settings), "")
+    assert seen == ["packed", "float"]
 
 
 def test_what_would_fail_after_the_training_is_refused_before_it(make_settings, monkeypatch, tmp_path):
