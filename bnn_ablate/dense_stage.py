@@ -117,10 +117,17 @@ class _DenseStage(torch.autograd.Function):
                 collected[:, grown].mul_(of.factor.view(-1, 1, 1))
             before = slice(0, of.channels)
             scale = gamma * rstd[before]
-            g_z, g_w = _gradients(of, collected[:, grown], Signs(bits, inside), weight)
-            if not of.how.coded:
-                _times_slope_(g_z, features[:, before], of.how, scale, beta - mean[before] * scale)
-            sums, products = add_scaled_(collected[:, before], g_z, features[:, before], scale=scale, mean=mean[before])
+            signs = Signs(bits, inside)
+            g_y, into = collected[:, grown], collected[:, before]
+            norm = {"x": features[:, before], "scale": scale, "mean": mean[before]}
+            if has_gradients(of.convolution.kernel) and of.how.coded:
+                g_w = of.convolution.grad_weight(g_y, signs, factor=of.how.factor)
+                sums, products = of.convolution.add_grad_input_(into, g_y, signs, weight, factor=of.how.factor, **norm)
+            else:
+                g_z, g_w = _gradients(of, g_y, signs, weight)
+                if not of.how.coded:
+                    _times_slope_(g_z, features[:, before], of.how, scale, beta - mean[before] * scale)
+                sums, products = add_scaled_(into, g_z, **norm)
             products *= rstd[before]
             offset[before] += scale * sums / count
             slope[before] += scale * products * rstd[before] / count

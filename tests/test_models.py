@@ -293,3 +293,12 @@ def test_the_plain_resnet18_trains() -> None:
     network(make_images(8, 2)).sum().backward()
     assert all(p.grad is not None for p in network.parameters())
     assert sum(isinstance(m, nn.Conv2d) for m in network.modules()) == 20
+
+
+def test_width_multiplies_every_layer_of_the_plain_resnet18() -> None:
+    network = float_resnet18(stem="imagenet", in_channels=3, num_classes=5, width=0.25)
+    widths = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d) and m.kernel_size != (1, 1)]
+    assert widths == [16, *[features for features in (16, 32, 64, 128) for _ in range(4)]]
+    assert network(make_images(8, 2)).shape == (2, 5)
+    with pytest.raises(ValueError, match=r"model\.width=0\.01 gives 0\.64 features"):
+        float_resnet18(stem="cifar", in_channels=3, num_classes=5, width=0.01)

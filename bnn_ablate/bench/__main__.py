@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from bnn_ablate.bench import inference, training
+from bnn_ablate.bench import inference
+from bnn_ablate.bench.training import command as training
 
 
 def main(arguments: Sequence[str]) -> int:

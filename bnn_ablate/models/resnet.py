@@ -9,20 +9,31 @@ from torch import Tensor, nn
 
 from bnn_ablate.float_layers import convolution
 from bnn_ablate.models.stem import classifier
+from bnn_ablate.settings import scaled
 
 
-def float_resnet18(*, stem: Literal["imagenet", "cifar"], in_channels: int, num_classes: int) -> nn.Module:
-    """Images (N, in_channels, H, W) to logits (N, num_classes); stem 7x7/2 and MaxPool, or 3x3 on small images."""
+def float_resnet18(
+    *, stem: Literal["imagenet", "cifar"], in_channels: int, num_classes: int, width: float = 1.0
+) -> nn.Module:
+    """Images (N, in_channels, H, W) to logits (N, num_classes); stem 7x7/2 and MaxPool, or 3x3 on small images.
+
+    ``width`` multiplies the features of every layer, 64 to 512 otherwise. Raises ValueError where it leaves no whole
+    number of them.
+    """
+    features, *later = (scaled(channels, width) for channels in (64, 64, 128, 256, 512))
     layers: list[nn.Module] = [
-        convolution(in_channels, 64, 7, stride=2) if stem == "imagenet" else convolution(in_channels, 64, 3),
-        nn.BatchNorm2d(64),
+        convolution(in_channels, features, 7, stride=2)
+        if stem == "imagenet"
+        else convolution(in_channels, features, 3),
+        nn.BatchNorm2d(features),
         nn.ReLU(inplace=True),
     ]
     if stem == "imagenet":
         layers += [nn.MaxPool2d(3, 2, padding=1)]
-    for c_in, c_out, stride in ((64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)):
-        layers += [FloatBlock(c_in, c_out, stride=stride), FloatBlock(c_out, c_out, stride=1)]
-    return nn.Sequential(*layers, classifier(512, num_classes))
+    for out, stride in zip(later, (1, 2, 2, 2), strict=True):
+        layers += [FloatBlock(features, out, stride=stride), FloatBlock(out, out, stride=1)]
+        features = out
+    return nn.Sequential(*layers, classifier(features, num_classes))
 
 
 class FloatBlock(nn.Module):

@@ -57,7 +57,16 @@ def _kernels() -> ctypes.CDLL:
     kernels.bnn_forward.argtypes = [c_int, shape, c_void_p, c_void_p, c_float, c_float, c_void_p, c_int]
     kernels.bnn_values.argtypes = [c_int, shape, c_void_p, c_void_p, c_int]
     kernels.bnn_within.argtypes = [c_int, shape, c_void_p, c_void_p, c_void_p, c_int]
-    kernels.bnn_grad_input.argtypes = [c_int, shape, c_void_p, c_void_p, c_void_p, c_float, c_void_p, c_int]
+    kernels.bnn_grad_input.argtypes = [
+        c_int,
+        shape,
+        *[c_void_p] * 3,
+        c_float,
+        c_void_p,
+        c_int64,
+        *[c_void_p] * 4,
+        c_int,
+    ]
     kernels.bnn_grad_weight.argtypes = [c_int, shape, c_void_p, c_void_p, c_float, c_void_p, c_int]
     pixels = (c_void_p, c_int64, c_int64, c_int64)
     kernels.bnn_moments.argtypes = [c_int, *pixels, c_void_p, c_void_p, c_int]
@@ -163,12 +172,47 @@ class PackedConvolution:
         """The gradient (N, c_in, H, W) by X_b from that by y; zero outside of the window of ``signs``."""
         shape = self._shape
         result = _images(shape.images, shape.channels, shape.height, shape.width)
-        gradient, shape.out_step = _pixels(gradient)
+        self._grad_input(gradient, signs, weight, factor, result, shape.channels, None, None, None, None)
+        return result
+
+    def add_grad_input_(
+        self,
+        to: Tensor,
+        gradient: Tensor,
+        signs: Signs,
+        weight: Tensor,
+        *,
+        factor: float,
+        x: Tensor,
+        scale: Tensor,
+        mean: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """:func:`add_scaled_` with :meth:`grad_input`, which is written nowhere: ``to`` += scale times it, and sums."""
+        written, step = _pixels(to)
+        assert written.data_ptr() == to.data_ptr()  # else a copy was written
+        x, self._shape.pixel_step = _pixels(x)
+        sums = torch.empty(2, self._shape.channels)
+        self._grad_input(gradient, signs, weight, factor, to, step, x, scale, mean, sums)
+        return sums[0], sums[1]
+
+    def _grad_input(
+        self,
+        gradient: Tensor,
+        signs: Signs,
+        weight: Tensor,
+        factor: float,
+        result: Tensor,
+        result_step: int,
+        *norm: Tensor | None,
+    ) -> None:
+        gradient, self._shape.out_step = _pixels(gradient)
         weight = _dense(weight)
         inside = None if signs.inside is None else signs.inside.data_ptr()
+        pointers = [None if tensor is None else tensor.data_ptr() for tensor in norm]
         call = _kernels().bnn_grad_input
-        self._call(call, gradient.data_ptr(), weight.data_ptr(), inside, factor, result.data_ptr())
-        return result
+        self._call(
+            call, gradient.data_ptr(), weight.data_ptr(), inside, factor, result.data_ptr(), result_step, *pointers
+        )
 
     def grad_weight(self, gradient: Tensor, signs: Signs, *, factor: float) -> Tensor:
         """The gradient (c_out, c_in, k, k) by W_b, channels_last, from that by y."""

@@ -165,11 +165,12 @@ void forward(const Training& kernel, const Shape& s, const uint32_t* bits, const
     });
 }
 
-void grad_input(const Training& kernel, const Shape& s, const float* gradient, const float* weights, const uint16_t* inside, float factor, float* result, int threads) {
+void grad_input(const Training& kernel, GradInput g, const float* weights, float* sums, int threads) {
+    const Shape& s = g.shape;
     const int64_t steps = (s.out_channels + 3) / 4, words = (s.out_channels + 31) / 32, reach = (s.kernel - 1) * s.dilation;
     const Room<uint32_t> packed(s.groups() * LANES * s.taps() * words);
     pack_weights_backwards(s, weights, packed.data(), threads);
-    const GradInput g{s, gradient, packed.data(), inside, factor, result};
+    g.weights = packed.data();
     // Tables of as many rows as a second cache holds, those of the windows that reach over their edge included.
     constexpr int64_t CACHE = 512 * 1024;
     const auto table_rows = [&](int64_t rows) { return (rows - 1 + reach) / s.stride + 1; };
@@ -181,12 +182,22 @@ void grad_input(const Training& kernel, const Shape& s, const float* gradient, c
     if (threads > units) threads = static_cast<int>(units);
     const Room<float> room(floats * threads);
     const Room<int32_t> place(places * threads);
+    const int64_t slots = s.groups() * LANES, of_unit = g.x != nullptr ? 2 * slots : 0;
+    std::vector<float> totals(static_cast<size_t>(units * of_unit), 0.0f);
 #pragma omp parallel for schedule(static, 1) num_threads(threads) if (threads > 1)
     for (int thread = 0; thread < threads; thread++)
         for (int64_t unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
             const int64_t from = unit % bands * rows, to = from + rows < s.height ? from + rows : s.height;
-            kernel.grad_input(g, unit / bands, from, to, room.data() + thread * floats, place.data() + thread * places);
+            kernel.grad_input(g, unit / bands, from, to, room.data() + thread * floats, place.data() + thread * places,
+                              totals.data() + unit * of_unit);
         }
+    if (g.x == nullptr) return;
+    for (int64_t i = 0; i < 2 * s.channels; i++) {  // in the order of the units, whoever had them
+        double sum = 0;
+        for (int64_t unit = 0; unit < units; unit++)
+            sum += static_cast<double>(totals[static_cast<size_t>(unit * of_unit + i / s.channels * slots + i % s.channels)]);
+        sums[i] = static_cast<float>(sum);
+    }
 }
 
 // Where border pixels are zeros their bits say +1: what they added to the gradient of a tap is taken away.
@@ -371,9 +382,13 @@ EXPORTED int bnn_within(int kernel, const Shape* shape, const float* gradient, c
     return status([&] { within(*shape, gradient, inside, result, threads); });
 }
 
-// The gradient (N, H, W, C) of sums y = factor (W_b * X_b) by X_b, where inside is not null zero outside.
-EXPORTED int bnn_grad_input(int kernel, const Shape* shape, const float* gradient, const float* weights, const uint16_t* inside, float factor, float* result, int threads) {
-    return status([&] { grad_input(training(kernel), *shape, gradient, weights, inside, factor, result, threads); });
+// The gradient (N, H, W, C) of sums y = factor (W_b * X_b) by X_b, where inside is not null zero outside. Where x is not
+// null, result += scale times it, and sums are as of bnn_add_scaled.
+EXPORTED int bnn_grad_input(int kernel, const Shape* shape, const float* gradient, const float* weights, const uint16_t* inside, float factor,
+                            float* result, int64_t result_step, const float* x, const float* scale, const float* mean, float* sums, int threads) {
+    return status([&] {
+        grad_input(training(kernel), GradInput{*shape, gradient, nullptr, inside, factor, result, result_step, x, scale, mean}, weights, sums, threads);
+    });
 }
 
 // The gradient (O, k, k, C) by W_b.

@@ -76,10 +76,14 @@ struct GradInput {
     const uint32_t* weights; // [group of 16 input channels in blocks of 4][tap][word of 32 output channels][group][16]
     const uint16_t* inside;  // (N, H, W, groups), or null: everywhere
     float factor;
-    float* result;           // (N, H, W, C)
+    float* result;           // (N, H, W, C), result_step floats from pixel to pixel
+    int64_t result_step;
+    // Where x is what a BatchNorm read before the signs, (N, H, W, C) and pixel_step floats from pixel to pixel, scale
+    // times the gradient is added to the result, and the sums of add_scaled are wanted.
+    const float *x, *scale, *mean;
 };
-// Rows [from, to) of one image; room: floats of room_grad_input.
-using GradInputRows = void (*)(const GradInput&, int64_t image, int64_t from, int64_t to, float* room, int32_t* places);
+// Rows [from, to) of one image. Room is for tables and their places, sums for [2][slots] where there is an x, or null.
+using GradInputRows = void (*)(const GradInput&, int64_t image, int64_t from, int64_t to, float* room, int32_t* places, float* sums);
 
 struct GradWeight {
     Shape shape;

@@ -1,0 +1,1 @@
+"""What a training step costs: binary networks against the float network of the same shape, and other ways to train."""
