@@ -135,6 +135,16 @@ std::vector<int32_t> sums_of_signs(const Shape& s, const float* weights) {
     return sums;
 }
 
+// Where the windows of an image's positions begin, in words.
+std::vector<int32_t> corners_of(const Shape& s) {
+    std::vector<int32_t> corners;
+    corners.reserve(static_cast<size_t>(s.out_pixels()));
+    for (int64_t y = 0; y < s.out_height; y++)
+        for (int64_t x = 0; x < s.out_width; x++)
+            corners.push_back(static_cast<int32_t>((y * s.padded_width() + x) * s.stride * s.words()));
+    return corners;
+}
+
 void forward(const Training& kernel, const Shape& s, const uint32_t* bits, const float* weights, float factor, float offset, float* y, int threads) {
     const int64_t slots = s.out_groups() * LANES, words = s.words(), taps = s.taps();
     const Room<uint32_t> packed(slots * taps * words);
@@ -148,14 +158,12 @@ void forward(const Training& kernel, const Shape& s, const uint32_t* bits, const
             for (const int64_t tap : classes.outside_taps[which]) all -= sums[static_cast<size_t>(channel * taps + tap)];
             start[which * static_cast<size_t>(slots) + static_cast<size_t>(channel)] = factor * static_cast<float>(all) + offset;
         }
-    std::vector<int32_t> runs, corners;
+    std::vector<int32_t> runs;
+    const std::vector<int32_t> corners = corners_of(s);
     // neighbours in a row lie beside each other, unless the window is spread
     const int64_t beside = s.dilation == 1 ? s.kernel : 1;
     for (int64_t tap = 0; tap < taps; tap += beside)
         runs.push_back(static_cast<int32_t>((tap / s.kernel * s.padded_width() + tap % s.kernel) * s.dilation * words));
-    for (int64_t y_at = 0; y_at < s.out_height; y_at++)
-        for (int64_t x_at = 0; x_at < s.out_width; x_at++)
-            corners.push_back(static_cast<int32_t>((y_at * s.padded_width() + x_at) * s.stride * words));
     const Forward f{s,           bits, packed.data(), runs.data(), static_cast<int64_t>(runs.size()), beside * words,
                     corners.data(), classes.of_position.data(), start.data(), -2 * factor, y};
     constexpr int64_t TOGETHER = 480;  // positions: a multiple of every tile, and little beside a block of weights
@@ -218,7 +226,8 @@ void without_borders(const Shape& s, const float* gradient, float factor, float*
 }
 
 void grad_weight(const Training& kernel, const Shape& s, const float* gradient, const uint32_t* bits, float factor, float* result, int threads) {
-    const GradWeight g{s, gradient, bits, factor, result};
+    const std::vector<int32_t> corners = corners_of(s);
+    const GradWeight g{s, gradient, bits, corners.data(), factor, result};
     std::memset(result, 0, static_cast<size_t>(s.out_channels * s.taps() * s.channels) * sizeof(float));
     const int64_t words = s.groups() * LANES * (POSITIONS / 32), taps = s.taps();
     const int64_t blocks = (s.images * s.out_pixels() + POSITIONS - 1) / POSITIONS;
@@ -297,16 +306,23 @@ std::vector<double> summed(const Pixels& all, int threads, const Task& task) {
 }
 
 void moments(const Training& kernel, const Pixels& all, float* mean, float* variance, int threads) {
-    const double count = static_cast<double>(all.count);
-    // around any of the values: a sum of squares around zero would cancel
-    const std::vector<double> near = summed(all, threads, [&](const Pixels& piece, int64_t, double* sums, double* squares) {
-        kernel.sum_pixels(piece, all.x, sums, squares);
+    const size_t channels = static_cast<size_t>(all.channels);
+    // Squares are summed around the mean of the first pixels: around zero they would cancel, and around the mean itself
+    // they would take another pass.
+    std::vector<double> sums(2 * channels, 0.0);
+    const Pixels first{all.x, all.step, all.channels, all.count < 256 ? all.count : 256};
+    kernel.sum_pixels(first, nullptr, sums.data(), sums.data() + channels);
+    std::vector<float> near(channels);
+    for (size_t c = 0; c < channels; c++) near[c] = static_cast<float>(sums[c] / static_cast<double>(first.count));
+    const std::vector<double> total = summed(all, threads, [&](const Pixels& piece, int64_t, double* around, double* squares) {
+        kernel.sum_pixels(piece, near.data(), around, squares);
     });
-    for (int64_t c = 0; c < all.channels; c++) mean[c] = static_cast<float>(static_cast<double>(all.x[c]) + near[static_cast<size_t>(c)] / count);
-    const std::vector<double> exact = summed(all, threads, [&](const Pixels& piece, int64_t, double* sums, double* squares) {
-        kernel.sum_pixels(piece, mean, sums, squares);
-    });
-    for (int64_t c = 0; c < all.channels; c++) variance[c] = static_cast<float>(exact[static_cast<size_t>(c + all.channels)] / count);
+    for (size_t c = 0; c < channels; c++) {
+        const double apart = total[c] / static_cast<double>(all.count);
+        mean[c] = static_cast<float>(static_cast<double>(near[c]) + apart);
+        const double square = total[channels + c] / static_cast<double>(all.count) - apart * apart;
+        variance[c] = static_cast<float>(square > 0 ? square : 0);
+    }
 }
 
 template <class Call>

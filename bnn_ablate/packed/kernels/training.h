@@ -87,8 +87,9 @@ using GradInputRows = void (*)(const GradInput&, int64_t image, int64_t from, in
 
 struct GradWeight {
     Shape shape;
-    const float* gradient;  // (N, H', W', O)
+    const float* gradient;  // (N, H', W', O), out_step floats from pixel to pixel
     const uint32_t* bits;
+    const int32_t* corners; // of each position of an image, in words
     float factor;
     float* result;          // (O, k, k, C), added to
 };
