@@ -23,6 +23,7 @@ test: .venv/.ok ## the test suite
 
 test-docs: .venv/.ok ## the README as written, several processes, a server that fails: too slow for the suite
 	$(BIN)/python -m pytest tests/docs tests/slow
+	$(BIN)/python -m pytest --numprocesses=2 --binary-forward=float tests/test_training.py tests/test_resume.py tests/test_pretrain.py
 
 check: .venv/.ok ## formatting, lint and types
 	$(BIN)/ruff format --check .
@@ -38,6 +39,9 @@ report: .venv/.ok ## tables of all runs under runs/, written to reports/
 
 bench: .venv/.ok ## inference against other engines, step by step; tables and charts in reports/bench
 	$(BIN)/python -m bnn_ablate.bench
+
+bench-training: .venv/.ok ## a training step against the float network's and others'; tables and a chart in reports/bench
+	$(BIN)/python -m bnn_ablate.bench training
 
 lock: .venv/.ok ## write the installed versions to constraints.txt
 	(grep '^#' constraints.txt; $(BIN)/pip freeze --disable-pip-version-check --exclude-editable | sed 's/+cpu$$//') > constraints.new

@@ -107,28 +107,32 @@ def binary_convolution(x: Tensor, weight: Tensor, how: Arithmetic) -> Tensor:
 
     Raises RuntimeError when differentiated twice.
     """
-    wide = torch.float64 in (x.dtype, how.dtype)
-    on_bits = x.device.type == "cpu" and not wide and not torch.compiler.is_compiling()
+    wide = torch.float64 in (x.dtype, weight.dtype, how.dtype)
+    on_cpu = x.device.type == weight.device.type == "cpu"
+    on_bits = on_cpu and not wide and not torch.compiler.is_compiling()
     step = _OnBits if on_bits else _OnFloats
     return step.apply(x, weight, how)  # type: ignore[no-untyped-call]
 
 
 class _OnBits(torch.autograd.Function):
-    """The step on a CPU. y and the gradient of x are channels_last."""
+    """The step on a CPU. y and the gradient of x are channels_last.
+
+    Outside of the window the gradient of x is 0, whatever comes: also where it is no number.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, how: Arithmetic) -> Tensor:
         convolution = PackedConvolution(
             x.shape, weight.shape, stride=how.stride, dilation=how.dilation, borders=how.borders, border=how.border
         )
-        windowed = how.coded and how.slope != EVERYWHERE
+        windowed = how.coded and how.slope != EVERYWHERE and ctx.needs_input_grad[0]
         kept = convolution.signs(x.float(), how.slope.clip if windowed else None)
         ctx.how, ctx.convolution, ctx.x_dtype = how, convolution, x.dtype
         ctx.save_for_backward(weight, kept.bits, kept.inside, None if how.coded else x)
         if how.forward == "packed":
-            y = convolution.forward(kept, weight, factor=how.factor, offset=how.offset)
+            y = convolution.forward(kept, weight.float(), factor=how.factor, offset=how.offset)
         else:
-            y = float_forward(convolution, kept, weight, how)
+            y = float_forward(convolution, kept, weight.float(), how)
         return y.to(how.dtype)
 
     @staticmethod
@@ -146,26 +150,28 @@ class _OnBits(torch.autograd.Function):
             if wants_weight:
                 g_w = convolution.grad_weight(gradient, kept, factor=how.factor)
             if wants_x:
-                g_x = convolution.grad_input(gradient, kept, weight, factor=how.factor)
+                g_x = convolution.grad_input(gradient, kept, weight.float(), factor=how.factor)
         else:
-            g_x, g_w = float_gradients(convolution, gradient, kept, weight, how, wants_x, wants_weight)
+            g_x, g_w = float_gradients(convolution, gradient, kept, weight.float(), how, wants_x, wants_weight)
         if g_x is not None and x is not None:
             images = portion(x, PORTION)
             for part, values in zip(torch.split(g_x, images), torch.split(x, images), strict=True):
                 part.mul_(how.slope.at(values.float()))
         if g_w is not None and how.weight_slope != EVERYWHERE:
             g_w.mul_(how.weight_slope.at(weight))
-        return None if g_x is None else g_x.to(ctx.x_dtype), g_w, None
+        g_x = None if g_x is None else g_x.to(ctx.x_dtype)
+        return g_x, None if g_w is None else g_w.to(weight.dtype), None
 
 
 def float_forward(convolution: PackedConvolution, kept: Signs, weight: Tensor, how: Arithmetic) -> Tensor:
-    """y as a convolution of floats, from signs with their borders."""
+    """y as a convolution of floats, from signs with their borders; float32 under autocast too."""
     w_b = signs(weight, how.factor)
     offset = weight.new_full((weight.shape[0],), how.offset)
-    parts = [
-        F.conv2d(part.values(some), w_b, offset, stride=how.stride, dilation=how.dilation)
-        for part, some in convolution.portions(kept, CONVOLUTION_PORTION)
-    ]
+    with torch.autocast("cpu", enabled=False):
+        parts = [
+            F.conv2d(part.values(some), w_b, offset, stride=how.stride, dilation=how.dilation)
+            for part, some in convolution.portions(kept, CONVOLUTION_PORTION)
+        ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

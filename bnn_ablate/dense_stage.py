@@ -61,7 +61,7 @@ class _DenseStage(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, layers: Sequence[NormedConvolution], *_: Tensor) -> Tensor:
         images, channels, height, width = x.shape
         total = channels + sum(len(layer.weight) for layer in layers)
-        features = torch.empty((images, total, height, width), memory_format=torch.channels_last)
+        features = torch.empty((images, total, height, width), dtype=torch.float32, memory_format=torch.channels_last)
         features[:, :channels] = x
         mean, variance = x.new_empty(total), x.new_empty(total)
         mean[:channels], variance[:channels] = moments(features[:, :channels])

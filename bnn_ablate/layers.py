@@ -142,7 +142,8 @@ class BinaryConv2d(QuantizedConv2d):
     ``binary_forward`` counts bits or convolves floats: see :func:`set_binary_forward`.
     """
 
-    binary_forward: BinaryForward = "packed"
+    #: A run counts bits. Whatever a packed network is compared with must not, so that is not where a layer starts.
+    binary_forward: BinaryForward = "float"
 
     def forward(self, x: Tensor) -> Tensor:
         device = x.device.type

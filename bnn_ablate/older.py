@@ -18,6 +18,8 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     So a table can put runs of before and after beside each other. What ``config`` has stays as it is.
     """
     whole = dict(config)
+    if isinstance(config.get("trainer"), Mapping):
+        whole["trainer"] = {"binary_forward": "float", **config["trainer"]}
     kinds = get_type_hints(Design)
     for axis in fields(Design):
         if axis.name not in config:

@@ -13,7 +13,6 @@ from yaml import YAMLError
 
 from bnn_ablate.checkpoint import AtomicCheckpointIO
 from bnn_ablate.job import settings_of
-from bnn_ablate.layers import set_binary_forward
 from bnn_ablate.models import build_network, shapes_of
 from bnn_ablate.older import completed
 from bnn_ablate.record import Epoch
@@ -68,8 +67,6 @@ def load_trained(settings: Settings, folder: RunFolder) -> Trained:
     network.load_state_dict(
         {key.removeprefix(prefix): value for key, value in checkpoint["state_dict"].items() if key.startswith(prefix)}
     )
-    # what the packed network is compared with must not count bits itself
-    set_binary_forward(network, "float")
     facts = checkpoint["bnn_ablate"]
     return Trained(
         network=network.eval(),

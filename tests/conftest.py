@@ -40,17 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--binary-forward",
         choices=("packed", "float"),
         default="packed",
-        help="how binary convolutions compute where a test does not say so itself",
+        help="how runs compute binary convolutions where a test does not say so itself",
     )
-
-
-@pytest.fixture(autouse=True)
-def binary_forward(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Layers made outside of a run compute as --binary-forward says."""
-    if request.config.getoption("--binary-forward") == "float":
-        from bnn_ablate.layers import BinaryConv2d
-
-        monkeypatch.setattr(BinaryConv2d, "binary_forward", "float")
 
 
 def composed(*overrides: str) -> DictConfig:

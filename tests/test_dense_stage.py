@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from network_factories import make_design
 from torch import Tensor, nn
 
 from bnn_ablate import dense_stage
-from bnn_ablate.layers import BinaryConv2d
+from bnn_ablate.layers import BinaryConv2d, set_binary_forward
 from bnn_ablate.models import binary_densenet
 from bnn_ablate.models.binary_densenet import DenseLayer, DenseStage
 from bnn_ablate.packed import available_kernels
@@ -82,9 +82,8 @@ OPTIONS = [
 def test_outputs_gradients_and_statistics_are_those_of_layers_one_after_the_other(
     options: dict[str, object], kernel: str, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if kernel == "float":
-        monkeypatch.setattr(BinaryConv2d, "binary_forward", "float")
-    else:
+    if kernel != "float":
+        monkeypatch.setattr(BinaryConv2d, "binary_forward", "packed")
         monkeypatch.setattr("bnn_ablate.packed.training.available_kernels", lambda: (kernel,))
     stage, x = make_stage(**options), make_images()
     plain, x_wide = one_after_the_other(stage), x.detach().double().requires_grad_()
@@ -142,6 +141,65 @@ def test_without_gradients_in_evaluation_and_in_several_processes_layers_run_one
     synchronise_norms(make_stage())(x)
     make_stage().double()(x.double())
     assert steps == []
+
+
+def frozen(norm: nn.BatchNorm2d) -> None:
+    norm.eval()
+
+
+def averaging(norm: nn.BatchNorm2d) -> None:
+    norm.momentum = None
+
+
+def without_statistics(norm: nn.BatchNorm2d) -> None:
+    norm.track_running_stats, norm.running_mean, norm.running_var = False, None, None
+
+
+def of_another_eps(norm: nn.BatchNorm2d) -> None:
+    norm.eps = 1e-3
+
+
+def watched(norm: nn.BatchNorm2d) -> None:
+    norm.register_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize("change", [frozen, averaging, without_statistics, of_another_eps, watched])
+def test_a_norm_that_is_no_plain_one_is_run_as_it_is(
+    change: Callable[[nn.BatchNorm2d], None], steps: list[int]
+) -> None:
+    stage, x = make_stage(), make_images()
+    change(stage[1].norm)
+    plain = nn.Sequential(*copy.deepcopy(list(stage)))
+    assert torch.equal(stage(x), plain(x))
+    assert steps == []
+    for mine, other in zip(stage.buffers(), plain.buffers(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_one_value_a_channel_is_refused_by_torchs_norm() -> None:
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        make_stage()(torch.randn(1, 24, 1, 1, requires_grad=True))
+
+
+def test_what_is_no_number_shows_in_the_statistics() -> None:
+    stage, x = make_stage(), make_images().detach()
+    x[0, 3, 2, 2] = float("nan")
+    stage(x)
+    for statistics in (stage[0].norm.running_mean, stage[0].norm.running_var):
+        assert torch.isnan(statistics).tolist() == [channel == 3 for channel in range(24)]
+
+
+def test_the_forward_that_layers_are_told_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    floats = []
+    original = dense_stage.float_forward
+    monkeypatch.setattr(dense_stage, "float_forward", lambda *given: floats.append(1) or original(*given))
+    stage, x = make_stage(), make_images()
+    set_binary_forward(stage, "packed")
+    counted = stage(x)
+    assert len(floats) == 0
+    set_binary_forward(stage, "float")
+    assert torch.equal(stage(x), counted)
+    assert len(floats) == 3
 
 
 def test_nothing_that_grows_with_the_square_of_the_layers_is_kept() -> None:

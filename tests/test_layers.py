@@ -23,7 +23,15 @@ from network_factories import make_design
 from torch import Tensor, nn
 
 from bnn_ablate import convolution
-from bnn_ablate.layers import BinaryConv2d, clamp_latent_, frozen_share, reset_scales_, set_progress
+from bnn_ablate.convolution import BinaryForward
+from bnn_ablate.layers import (
+    BinaryConv2d,
+    clamp_latent_,
+    frozen_share,
+    reset_scales_,
+    set_binary_forward,
+    set_progress,
+)
 from bnn_ablate.packed import available_kernels
 
 GEOMETRIES = [(1, 1, 1), (3, 1, 1), (3, 2, 1), (3, 1, 2), (3, 2, 2), (1, 2, 1), (5, 1, 1)]
@@ -40,9 +48,8 @@ def arithmetic(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     """Every way of computing: each kernel, convolutions of floats on the CPU, and those of other devices."""
     if request.param == "elsewhere":
         request.getfixturevalue("elsewhere")
-    elif request.param == "float":
-        monkeypatch.setattr(BinaryConv2d, "binary_forward", "float")
-    else:
+    elif request.param != "float":
+        monkeypatch.setattr(BinaryConv2d, "binary_forward", "packed")
         monkeypatch.setattr("bnn_ablate.packed.training.available_kernels", lambda: (request.param,))
 
 
@@ -234,6 +241,85 @@ def test_elsewhere_the_backward_keeps_no_float_copy(grad: str, bytes_a_value: in
     assert [t.numel() * t.element_size() for t in activations] == [bytes_a_value * x.numel()]
     if bytes_a_value == 4:
         assert activations[0].data_ptr() == x.data_ptr()
+
+
+def test_the_forward_that_a_layer_is_told_is_the_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    floats = []
+    original = convolution.float_forward
+    monkeypatch.setattr(convolution, "float_forward", lambda *given: floats.append(1) or original(*given))
+    layer, x = make_layer(), make_input()
+    for forward, expected in (("packed", 0), ("float", 1), ("packed", 1)):
+        set_binary_forward(nn.Sequential(layer), forward)
+        layer(x)
+        assert len(floats) == expected
+
+
+def test_a_new_layer_convolves_floats_since_packed_networks_are_held_against_it() -> None:
+    assert make_layer().binary_forward == "float"
+
+
+def test_compiled_networks_consist_of_torchs_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(convolution, "PackedConvolution", None)
+    layer, x = make_layer(), make_input()
+    assert np.array_equal(layer(x).detach().numpy(), convolved_by_loops(x, layer.weight, -1, 1, 1))
+
+
+@pytest.mark.parametrize("forward", ["packed", "float"])
+@pytest.mark.parametrize("output", ["signed", "popcount"])
+def test_under_autocast_both_forwards_round_the_same_sums_once(forward: BinaryForward, output: str) -> None:
+    layer, x = make_layer(67, 4, output=output, padding="zero"), make_input(67)
+    exact = layer(x)
+    set_binary_forward(nn.Sequential(layer), forward)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer(x), exact.bfloat16())
+
+
+@pytest.mark.parametrize("forward", ["packed", "float"])
+@pytest.mark.parametrize(
+    ("of_x", "of_weight"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.bfloat16), (torch.bfloat16, torch.bfloat16),
+     (torch.float32, torch.float64), (torch.float16, torch.float32)],
+)  # fmt: skip
+def test_input_and_weight_may_have_any_floats(
+    of_x: torch.dtype, of_weight: torch.dtype, forward: BinaryForward
+) -> None:
+    layer, x = make_layer(), make_input().to(of_x).requires_grad_()
+    layer.weight.data = layer.weight.data.to(of_weight)
+    set_binary_forward(nn.Sequential(layer), forward)
+    y = layer(x)
+    assert np.array_equal(y.detach().float().numpy(), convolved_by_loops(x.float(), layer.weight.float(), -1, 1, 1))
+    g_x, g_w = torch.autograd.grad(y, (x, layer.weight), torch.ones_like(y))
+    assert (g_x.dtype, g_w.dtype) == (of_x, of_weight)
+
+
+def test_floats_stay_single_where_another_kind_is_torchs_default() -> None:
+    layer, x = make_layer(), make_input()
+    set_binary_forward(nn.Sequential(layer), "packed")
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        y = layer(x)
+    finally:
+        torch.set_default_dtype(before)
+    assert np.array_equal(y.detach().numpy(), convolved_by_loops(x, layer.weight, -1, 1, 1))
+
+
+@pytest.mark.parametrize("forward", ["packed", "float"])
+@pytest.mark.parametrize("channels", [1, 2, 64])
+def test_images_of_other_channels_are_refused(channels: int, forward: BinaryForward) -> None:
+    layer = make_layer(3)
+    set_binary_forward(nn.Sequential(layer), forward)
+    with pytest.raises(ValueError, match=rf"does not fit images \(2, {channels}, 5, 8\)"):
+        layer(make_input(channels))
+
+
+def test_without_a_gradient_no_window_is_kept() -> None:
+    layer, x = make_layer(64, 4), make_input(64, 8, 8)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        layer(x)
+    assert len([t for t in kept if t.data_ptr() != layer.weight.data_ptr()]) == 1  # the signs, for the weight
 
 
 @pytest.mark.parametrize("frozen", ["input", "weight"])

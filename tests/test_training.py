@@ -25,7 +25,7 @@ from bnn_ablate.run import run
 from bnn_ablate.schedule import rate_factor
 from bnn_ablate.settings import SettingsError
 from bnn_ablate.store import Store
-from bnn_ablate.trained import load_trained, new_network
+from bnn_ablate.trained import load_trained, new_network, saved_settings
 
 STEP = StepSchedule(name="step", milestones=(2, 3), factor=0.1, warmup_epochs=0)
 
@@ -193,10 +193,11 @@ DENSE = (
         TINY_SIZES,
         (*TINY_SIZES, "order=pre", "grad=approxsign_both", "padding=zero"),
         (*TINY_SIZES, "scaling=xnor", "scaling.gradient=true", "downsample=binary"),
+        (*TINY_SIZES, "recipe.precision=bf16"),
         DENSE,
         (*DENSE, "scaling=learned", "grad=ede"),
     ],
-    ids=["post", "pre", "xnor", "dense", "dense, learned"],
+    ids=["post", "pre", "xnor", "bf16", "dense", "dense, learned"],
 )
 def test_fifty_steps_end_with_the_same_weights_from_bits_and_from_floats(options, make_settings, forked, tmp_path):
     ends = []
@@ -218,6 +219,24 @@ def test_fifty_steps_end_with_the_same_weights_from_bits_and_from_floats(options
     assert packed_loss == float_loss
     assert packed.keys() == floats.keys()
     assert all(torch.equal(packed[name], floats[name]) for name in packed)
+
+
+def test_a_training_on_a_cpu_keeps_the_memory_that_it_frees(make_settings, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr("bnn_ablate.classifier.keep_freed_memory", lambda: calls.append(1))
+    settings = make_settings(*TINY, "recipe.epochs=2", f"runs={tmp_path}")
+    run(settings, ids_of(settings), "")
+    assert calls == [1]
+
+
+def test_a_run_made_before_forwards_could_be_chosen_is_read(make_settings, forked, tmp_path):
+    settings = make_settings(*TINY, "recipe.epochs=2", f"runs={tmp_path}")
+    assert forked(train, settings) == 0
+    (folder,) = Store(tmp_path).runs()
+    config = folder.path / "config.yaml"
+    lines = [line for line in config.read_text().splitlines() if "binary_forward" not in line]
+    config.write_text("\n".join(lines))
+    assert saved_settings(folder).trainer.binary_forward == "float"
 
 
 def test_a_run_computes_forwards_as_its_trainer_says(make_settings, monkeypatch, tmp_path):

@@ -49,26 +49,42 @@ class DenseStage(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training and torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32:
-            layers = self._layers(x.shape[2], x.shape[3])
+            layers = self._layers(x)
             if layers is not None:
                 return dense_stage(x, layers)
         return super().forward(x)  # type: ignore[no-untyped-call]
 
-    def _layers(self, height: int, width: int) -> list[NormedConvolution] | None:
+    def _layers(self, x: Tensor) -> list[NormedConvolution] | None:
         """The layers as that step takes them, or None where one of them does more than conv(sign(BN(x)))."""
         if torch.is_autocast_enabled("cpu") or torch.compiler.is_compiling():
             return None
+        if x.numel() <= x.shape[1]:  # which has no variance: torch's BatchNorm says so
+            return None
         found = []
         for layer in self:
-            # a norm of another type takes its statistics over several processes
-            if not isinstance(layer, DenseLayer) or type(layer.norm) is not nn.BatchNorm2d:
+            if not isinstance(layer, DenseLayer) or not isinstance(layer.conv, BinaryConv2d):
                 return None
-            conv = layer.conv
-            if not isinstance(conv, BinaryConv2d) or not conv.factors_are_constants:
+            if not layer.conv.factors_are_constants or not shareable(layer.norm) or hooked(layer):
                 return None
-            how = conv.arithmetic(torch.float32, height, width)
-            found.append(NormedConvolution(layer.norm, conv.weight, how, conv.constant_factor()))
-        return found
+            if layer.conv.weight.dtype != torch.float32:
+                return None
+            how = layer.conv.arithmetic(torch.float32, x.shape[2], x.shape[3])
+            found.append(NormedConvolution(layer.norm, layer.conv.weight, how, layer.conv.constant_factor()))
+        return found if len({layer.norm.eps for layer in found}) == 1 else None
+
+
+def shareable(norm: nn.BatchNorm2d) -> bool:
+    """Whether a norm does what BatchNorm does in training, on this process' images alone."""
+    plain = type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and norm.momentum is not None
+    return plain and norm.training and norm.weight.dtype == torch.float32
+
+
+def hooked(layer: nn.Module) -> bool:
+    """Whether somebody wants to see what goes through a layer or a part of it."""
+    return any(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        for module in layer.modules()
+    )
 
 
 class DenseLayer(nn.Module):

@@ -98,7 +98,9 @@ class PackedConvolution:
 
     ``borders`` are pixels (left, right, top, bottom) of the value ``border``: -1, 0 or +1. ``weight`` is the shape
     (c_out, c_in, k, k) of the latent weights. All sums of the forward are whole numbers below 2^24, so y is exact.
-    Every method runs on torch's threads and raises MemoryError where it finds no room.
+    Every method takes float32 on a CPU, runs on torch's threads and raises MemoryError where it finds no room.
+
+    Raises ValueError for a weight that does not fit x.
     """
 
     def __init__(
@@ -113,6 +115,8 @@ class PackedConvolution:
         kernel: str | None = None,
     ) -> None:
         images, channels, height, width = x
+        if weight[1] != channels or weight[2] != weight[3]:
+            raise ValueError(f"weight {tuple(weight)} does not fit images {tuple(x)}: give (c_out, {channels}, k, k)")
         left, right, top, bottom = borders
         reach = dilation * (weight[2] - 1) + 1
         self.kernel = available_kernels()[0] if kernel is None else kernel
@@ -162,8 +166,7 @@ class PackedConvolution:
         """y, channels_last, from latent weights (c_out, c_in, k, k); written to ``out``, a slice of wider pixels."""
         shape = self._shape
         y = _images(shape.images, shape.out_channels, shape.out_height, shape.out_width) if out is None else out
-        written, shape.out_step = _pixels(y)
-        assert written.data_ptr() == y.data_ptr()  # else a copy was written
+        shape.out_step = _step(y)
         weight = _dense(weight)
         self._call(_kernels().bnn_forward, signs.bits.data_ptr(), weight.data_ptr(), factor, offset, y.data_ptr())
         return y
@@ -188,10 +191,9 @@ class PackedConvolution:
         mean: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """:func:`add_scaled_` with :meth:`grad_input`, which is written nowhere: ``to`` += scale times it, and sums."""
-        written, step = _pixels(to)
-        assert written.data_ptr() == to.data_ptr()  # else a copy was written
+        step = _step(to)
         x, self._shape.pixel_step = _pixels(x)
-        sums = torch.empty(2, self._shape.channels)
+        sums = torch.empty(2, self._shape.channels, dtype=torch.float32)
         self._grad_input(gradient, signs, weight, factor, to, step, x, scale, mean, sums)
         return sums[0], sums[1]
 
@@ -262,7 +264,7 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
     Sums are taken in float64 over pieces, so that threads change no bit.
     """
-    mean, variance = torch.empty(x.shape[1]), torch.empty(x.shape[1])
+    mean, variance = torch.empty(2, x.shape[1], dtype=torch.float32)
     x, *pixels = _slice(x)
     _check(_call(_kernels().bnn_moments, *pixels, mean.data_ptr(), variance.data_ptr()))
     return mean, variance
@@ -273,22 +275,20 @@ def add_scaled_(to: Tensor, gradient: Tensor, x: Tensor, *, scale: Tensor, mean:
 
     All are (N, c, H, W), of which ``to`` and ``x`` may be slices of wider pixels; scale and mean are (c,).
     """
-    sums = torch.empty(2, x.shape[1])
-    gradient, written = _dense(gradient), _pixels(to)
-    assert written[0].data_ptr() == to.data_ptr()  # else a copy was written
+    sums = torch.empty(2, x.shape[1], dtype=torch.float32)
+    gradient, to_step = _dense(gradient), _step(to)
     x, *pixels = _slice(x)
     others = (gradient.data_ptr(), scale.data_ptr(), mean.data_ptr(), to.data_ptr())
-    _check(_call(_kernels().bnn_add_scaled, *pixels, *others, written[1], sums.data_ptr()))
+    _check(_call(_kernels().bnn_add_scaled, *pixels, *others, to_step, sums.data_ptr()))
     return sums[0], sums[1]
 
 
 def centre_(to: Tensor, x: Tensor, *, offset: Tensor, slope: Tensor, mean: Tensor) -> None:
     """``to`` -= offset + slope * (x - mean), tensors as in :func:`add_scaled_`, offset and slope (c,)."""
-    written = _pixels(to)
-    assert written[0].data_ptr() == to.data_ptr()  # else a copy was written
+    to_step = _step(to)
     x, *pixels = _slice(x)
     others = (offset.data_ptr(), slope.data_ptr(), mean.data_ptr(), to.data_ptr())
-    _check(_call(_kernels().bnn_centre, *pixels, *others, written[1]))
+    _check(_call(_kernels().bnn_centre, *pixels, *others, to_step))
 
 
 def _slice(x: Tensor) -> tuple[Tensor, int, int, int, int]:
@@ -307,7 +307,7 @@ def _check(status: int) -> None:
 
 
 def _images(*shape: int) -> Tensor:
-    return torch.empty(shape, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
 
 
 def _dense(x: Tensor) -> Tensor:
@@ -316,8 +316,25 @@ def _dense(x: Tensor) -> Tensor:
 
 def _pixels(x: Tensor) -> tuple[Tensor, int]:
     """x, copied unless its pixels lie one behind the other, and the floats from each to the next."""
-    _, channels, height, width = x.shape
-    step = x.stride(3)
-    if x.stride() == (height * width * step, 1, width * step, step) and step >= channels:
-        return x.detach(), step
-    return _dense(x), channels
+    step = _step_or_none(x)
+    return (_dense(x), x.shape[1]) if step is None else (x.detach(), step)
+
+
+def _step(written: Tensor) -> int:
+    """Floats from pixel to pixel of what is written. Raises ValueError where they do not lie one behind the other."""
+    step = _step_or_none(written)
+    if step is None:
+        raise ValueError(f"a tensor of strides {written.stride()} cannot be written: give one in channels_last")
+    return step
+
+
+def _step_or_none(x: Tensor) -> int | None:
+    images, channels, height, width = x.shape
+    of_image, of_channel, of_row, of_column = x.stride()
+    # the stride of an axis of one place means nothing
+    known = [of_column] * (width > 1) + [of_row // width] * (height > 1) + [of_image // (height * width)] * (images > 1)
+    step = known[0] if known else channels
+    laid = (of_image, of_channel, of_row, of_column)
+    expected = (height * width * step, 1, width * step, step)
+    fits = all(size == 1 or mine == wanted for size, mine, wanted in zip(x.shape, laid, expected, strict=True))
+    return step if fits and step >= channels else None

@@ -1,8 +1,8 @@
 """``python tests/fuzz/sanitize.py [--sanitizer address|thread] [pytest arguments]``: tests under a sanitizer.
 
 Builds the kernels with GCC's AddressSanitizer and UndefinedBehaviorSanitizer, or ThreadSanitizer, into a temporary
-library, and runs pytest in a process that loads it: by default all of tests/test_packed_kernels*.py, or of
-ThreadSanitizer the tests of calls from several threads.
+library, and runs pytest in a process that loads it: by default the tests of all kernels, or of ThreadSanitizer the
+ones of calls from several threads.
 
 Python itself is built without them, so the sanitizer's runtime is loaded before it (LD_PRELOAD), and its memory comes
 from malloc, which the sanitizer watches. Python's own leaks are not looked for. ThreadSanitizer does not see the locks
@@ -32,7 +32,10 @@ FLAGS = {
 }
 RUNTIMES = {"address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
 TESTS = {
-    "address": [*sorted(str(path) for path in (ROOT / "tests").glob("test_packed_kernels*.py"))],
+    "address": [
+        *sorted(str(path) for path in (ROOT / "tests").glob("test_packed_kernels*.py")),
+        *(str(ROOT / "tests" / name) for name in ("test_packed_training.py", "test_dense_stage.py")),
+    ],
     "thread": [str(ROOT / "tests" / "test_packed_engine.py"), "-k", "threads and not forked"],
 }
 

@@ -321,7 +321,7 @@ void moments(const Training& kernel, const Pixels& all, float* mean, float* vari
         const double apart = total[c] / static_cast<double>(all.count);
         mean[c] = static_cast<float>(static_cast<double>(near[c]) + apart);
         const double square = total[channels + c] / static_cast<double>(all.count) - apart * apart;
-        variance[c] = static_cast<float>(square > 0 ? square : 0);
+        variance[c] = static_cast<float>(square < 0 ? 0 : square);  // what is no number stays so
     }
 }
 
@@ -329,7 +329,7 @@ template <class Call>
 int status(Call call) {
     try {
         call();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {  // no memory, or a size that no memory has
         return 1;
     }
     return 0;
