@@ -164,9 +164,7 @@ def watched(norm: nn.BatchNorm2d) -> None:
 
 
 @pytest.mark.parametrize("change", [frozen, averaging, without_statistics, of_another_eps, watched])
-def test_a_norm_that_is_no_plain_one_is_run_as_it_is(
-    change: Callable[[nn.BatchNorm2d], None], steps: list[int]
-) -> None:
+def test_a_norm_that_does_something_else_does_it(change: Callable[[nn.BatchNorm2d], None], steps: list[int]) -> None:
     stage, x = make_stage(), make_images()
     change(stage[1].norm)
     plain = nn.Sequential(*copy.deepcopy(list(stage)))
