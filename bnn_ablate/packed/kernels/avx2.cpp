@@ -136,7 +136,10 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 
 void run_avx2(const Step& step, const Work& work) { avx2::run_step(step, work); }
 int64_t most_counts_avx2(int64_t rounds) { return avx2::most_counts(rounds); }
-Training training_avx2() { return {avx2::signs_of_row, avx2::forward_range, avx2::sum_pixels, avx2::add_scaled, avx2::centre, nullptr, nullptr, nullptr}; }
+Training training_avx2() {
+    return {avx2::signs_of_row, avx2::pack_weights, avx2::forward_range, avx2::sum_pixels, avx2::add_scaled, avx2::centre,
+            nullptr, nullptr, nullptr, nullptr};
+}
 
 }  // namespace bnn
 #pragma GCC pop_options

@@ -112,7 +112,10 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 
 void run_avx512(const Step& step, const Work& work) { avx512::run_step(step, work); }
 int64_t most_counts_avx512(int64_t rounds) { return avx512::most_counts(rounds); }
-Training training_avx512() { return {avx512::signs_of_row, avx512::forward_range, avx512::sum_pixels, avx512::add_scaled, avx512::centre, avx512::grad_input_rows, avx512::transpose, avx512::grad_weight_channels}; }
+Training training_avx512() {
+    return {avx512::signs_of_row, avx512::pack_weights, avx512::forward_range, avx512::sum_pixels, avx512::add_scaled, avx512::centre,
+            avx512::pack_weights_backwards, avx512::grad_input_rows, avx512::transpose, avx512::grad_weight_channels};
+}
 
 }  // namespace bnn
 #pragma GCC pop_options

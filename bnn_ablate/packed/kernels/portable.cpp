@@ -108,6 +108,9 @@ static inline void split_tiles(const float* x, float* out, int64_t row) {
 
 void run_portable(const Step& step, const Work& work) { portable::run_step(step, work); }
 int64_t most_counts_portable(int64_t rounds) { return portable::most_counts(rounds); }
-Training training_portable() { return {portable::signs_of_row, portable::forward_range, portable::sum_pixels, portable::add_scaled, portable::centre, nullptr, nullptr, nullptr}; }
+Training training_portable() {
+    return {portable::signs_of_row, portable::pack_weights, portable::forward_range, portable::sum_pixels, portable::add_scaled, portable::centre,
+            nullptr, nullptr, nullptr, nullptr};
+}
 
 }  // namespace bnn

@@ -47,46 +47,14 @@ void in_parallel(int64_t count, int threads, const Task& task) {
     for (int64_t i = 0; i < count; i++) task(i);
 }
 
-// Signs of latent weights (O, k, k, C) with the output channels in the lanes, as a forward reads them.
-void pack_weights(const Shape& s, const float* weights, uint32_t* packed, int threads) {
-    const int64_t groups = s.out_groups(), words = s.words(), taps = s.taps();
+// Signs of latent weights, all groups of 16 channels one by one: `words` words of each channel and tap, see PackWeights.
+Room<uint32_t> packed_weights(PackWeights pack, const Shape& s, const float* weights, int64_t groups, int64_t words, int threads) {
+    Room<uint32_t> packed(groups * LANES * s.taps() * words);
     in_parallel(groups, threads, [&](int64_t group) {
         const int64_t block = group / BLOCK * BLOCK, in_block = groups - block < BLOCK ? groups - block : BLOCK;
-        uint32_t* out = packed + block * LANES * taps * words + (group - block) * LANES;
-        for (int64_t lane = 0; lane < LANES; lane++) {
-            const int64_t channel = group * LANES + lane;
-            for (int64_t tap = 0; tap < taps; tap++)
-                for (int64_t word = 0; word < words; word++) {
-                    uint32_t bits = 0;
-                    if (channel < s.out_channels) {
-                        const float* w = weights + (channel * taps + tap) * s.channels + word * 32;
-                        const int64_t count = s.channels - word * 32 < 32 ? s.channels - word * 32 : 32;
-                        for (int64_t i = 0; i < count; i++) bits |= static_cast<uint32_t>(!(w[i] >= 0)) << i;
-                    }
-                    out[(tap * words + word) * in_block * LANES + lane] = bits;
-                }
-        }
+        pack(s, weights, group, packed.data() + block * LANES * s.taps() * words + (group - block) * LANES, in_block * LANES);
     });
-}
-
-// The same with the input channels in the lanes, as the gradient of the input reads them.
-void pack_weights_backwards(const Shape& s, const float* weights, uint32_t* packed, int threads) {
-    const int64_t groups = s.groups(), words = (s.out_channels + 31) / 32, taps = s.taps();
-    in_parallel(groups, threads, [&](int64_t group) {
-        const int64_t block = group / BLOCK * BLOCK, in_block = groups - block < BLOCK ? groups - block : BLOCK;
-        const int64_t lanes = s.channels - group * LANES < LANES ? s.channels - group * LANES : LANES;
-        uint32_t* out = packed + block * LANES * taps * words + (group - block) * LANES;
-        for (int64_t tap = 0; tap < taps; tap++)
-            for (int64_t word = 0; word < words; word++) {
-                uint32_t bits[LANES] = {};
-                const int64_t count = s.out_channels - word * 32 < 32 ? s.out_channels - word * 32 : 32;
-                for (int64_t i = 0; i < count; i++) {
-                    const float* w = weights + ((word * 32 + i) * taps + tap) * s.channels + group * LANES;
-                    for (int64_t lane = 0; lane < lanes; lane++) bits[lane] |= static_cast<uint32_t>(!(w[lane] >= 0)) << i;
-                }
-                std::memcpy(out + (tap * words + word) * in_block * LANES, bits, sizeof bits);
-            }
-    });
+    return packed;
 }
 
 // Which taps of a window at output row or column `at` lie outside of the image.
@@ -145,10 +113,10 @@ std::vector<int32_t> corners_of(const Shape& s) {
     return corners;
 }
 
-void forward(const Training& kernel, const Shape& s, const uint32_t* bits, const float* weights, float factor, float offset, float* y, int threads) {
+void forward(const Training& kernel, const Shape& s, const uint32_t* bits, const float* weights, float factor, float offset,
+             float* y, int threads) {
     const int64_t slots = s.out_groups() * LANES, words = s.words(), taps = s.taps();
-    const Room<uint32_t> packed(slots * taps * words);
-    pack_weights(s, weights, packed.data(), threads);
+    const Room<uint32_t> packed = packed_weights(kernel.weights, s, weights, s.out_groups(), words, threads);
     const Classes classes(s);
     std::vector<float> start(classes.outside_taps.size() * static_cast<size_t>(slots), 0.0f);
     const std::vector<int32_t> sums = classes.outside_taps.size() > 1 ? sums_of_signs(s, weights) : std::vector<int32_t>();
@@ -176,8 +144,7 @@ void forward(const Training& kernel, const Shape& s, const uint32_t* bits, const
 void grad_input(const Training& kernel, GradInput g, const float* weights, float* sums, int threads) {
     const Shape& s = g.shape;
     const int64_t steps = (s.out_channels + 3) / 4, words = (s.out_channels + 31) / 32, reach = (s.kernel - 1) * s.dilation;
-    const Room<uint32_t> packed(s.groups() * LANES * s.taps() * words);
-    pack_weights_backwards(s, weights, packed.data(), threads);
+    const Room<uint32_t> packed = packed_weights(kernel.weights_backwards, s, weights, s.groups(), words, threads);
     g.weights = packed.data();
     // Tables of as many rows as a second cache holds, those of the windows that reach over their edge included.
     constexpr int64_t CACHE = 512 * 1024;
@@ -225,7 +192,8 @@ void without_borders(const Shape& s, const float* gradient, float factor, float*
         }
 }
 
-void grad_weight(const Training& kernel, const Shape& s, const float* gradient, const uint32_t* bits, float factor, float* result, int threads) {
+void grad_weight(const Training& kernel, const Shape& s, const float* gradient, const uint32_t* bits, float factor,
+                 float* result, int threads) {
     const std::vector<int32_t> corners = corners_of(s);
     const GradWeight g{s, gradient, bits, corners.data(), factor, result};
     std::memset(result, 0, static_cast<size_t>(s.out_channels * s.taps() * s.channels) * sizeof(float));
@@ -356,7 +324,8 @@ EXPORTED int bnn_has_gradients(int kernel) { return training(kernel).grad_input 
 
 // x, or fma(x, scale, shift) where scale is not null, -> bits with borders, and, where inside is not null, which
 // channels are within +-clip: (N, H, W, groups of 16).
-EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, const float* scale, const float* shift, float clip, uint32_t* bits, uint16_t* inside, int threads) {
+EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, const float* scale, const float* shift, float clip,
+                       uint32_t* bits, uint16_t* inside, int threads) {
     const Shape& s = *shape;
     const Training with = training(kernel);
     const int64_t words = s.words(), row_words = s.padded_width() * words;
@@ -374,7 +343,8 @@ EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, const flo
             }
             const int64_t pixel = (image * s.height + y - s.top) * s.width;
             border(row, s.left);
-            with.signs(s, x + pixel * s.pixel_step, {scale, shift}, clip, row + s.left * words, inside == nullptr ? nullptr : inside + pixel * s.groups());
+            uint16_t* window = inside == nullptr ? nullptr : inside + pixel * s.groups();
+            with.signs(s, x + pixel * s.pixel_step, {scale, shift}, clip, row + s.left * words, window);
             border(row + (s.left + s.width) * words, s.right);
         }
     });
@@ -382,7 +352,8 @@ EXPORTED int bnn_signs(int kernel, const Shape* shape, const float* x, const flo
 }
 
 // y (N, H', W', O) = factor (W_b * X_b) + offset.
-EXPORTED int bnn_forward(int kernel, const Shape* shape, const uint32_t* bits, const float* weights, float factor, float offset, float* y, int threads) {
+EXPORTED int bnn_forward(int kernel, const Shape* shape, const uint32_t* bits, const float* weights, float factor, float offset,
+                         float* y, int threads) {
     return status([&] { forward(training(kernel), *shape, bits, weights, factor, offset, y, threads); });
 }
 
@@ -408,17 +379,20 @@ EXPORTED int bnn_grad_input(int kernel, const Shape* shape, const float* gradien
 }
 
 // The gradient (O, k, k, C) by W_b.
-EXPORTED int bnn_grad_weight(int kernel, const Shape* shape, const float* gradient, const uint32_t* bits, float factor, float* result, int threads) {
+EXPORTED int bnn_grad_weight(int kernel, const Shape* shape, const float* gradient, const uint32_t* bits, float factor,
+                             float* result, int threads) {
     return status([&] { grad_weight(training(kernel), *shape, gradient, bits, factor, result, threads); });
 }
 
 // Mean and variance (of the count, not one less) of each channel of `count` pixels.
-EXPORTED int bnn_moments(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, float* mean, float* variance, int threads) {
+EXPORTED int bnn_moments(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, float* mean, float* variance,
+                         int threads) {
     return status([&] { moments(training(kernel), Pixels{x, step, channels, count}, mean, variance, threads); });
 }
 
 // to += scale g; sums: of g, and then of g (x - mean), a channel.
-EXPORTED int bnn_add_scaled(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, const float* g, const float* scale, const float* mean, float* to, int64_t to_step, float* sums, int threads) {
+EXPORTED int bnn_add_scaled(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, const float* g, const float* scale,
+                            const float* mean, float* to, int64_t to_step, float* sums, int threads) {
     return status([&] {
         const Training with = training(kernel);
         const std::vector<double> total =
@@ -430,7 +404,8 @@ EXPORTED int bnn_add_scaled(int kernel, const float* x, int64_t step, int64_t ch
 }
 
 // to -= a + b (x - mean)
-EXPORTED int bnn_centre(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, const float* a, const float* b, const float* mean, float* to, int64_t to_step, int threads) {
+EXPORTED int bnn_centre(int kernel, const float* x, int64_t step, int64_t channels, int64_t count, const float* a, const float* b,
+                        const float* mean, float* to, int64_t to_step, int threads) {
     return status([&] {
         const Training with = training(kernel);
         over_pieces(Pixels{x, step, channels, count}, threads, [&](int64_t, int64_t first, const Pixels& piece) {

@@ -54,6 +54,11 @@ struct Affine {
 // Signs of the pixels of one row to `bits`; where inside is not null, a bit a channel that says abs(x) <= clip to it, groups of 16.
 using SignsOfRow = void (*)(const Shape&, const float* x, Affine read, float clip, uint32_t* bits, uint16_t* inside);
 
+// Signs of latent weights for one group of 16 channels, the lanes: word after word of every tap to `packed`, `step` words
+// from each to the next. Lanes are output channels for a forward and input channels for the gradient of the input, and
+// words hold 32 of the others.
+using PackWeights = void (*)(const Shape&, const float* weights, int64_t group, uint32_t* packed, int64_t step);
+
 // What all positions of a convolution's forward share.
 struct Forward {
     Shape shape;
@@ -110,17 +115,20 @@ struct Pixels {
 // Sums of x - mean, and of its square, a channel; mean may be null: zero.
 using SumPixels = void (*)(const Pixels&, const float* mean, double* sums, double* squares);
 // to += scale g, with g (count, channels) dense; sums of g and of g (x - mean).
-using AddScaled = void (*)(const Pixels&, const float* g, const float* scale, const float* mean, float* to, int64_t to_step, double* sums, double* products);
+using AddScaled = void (*)(const Pixels&, const float* g, const float* scale, const float* mean, float* to, int64_t to_step,
+                           double* sums, double* products);
 // to -= a + b (x - mean)
 using Centre = void (*)(const Pixels&, const float* a, const float* b, const float* mean, float* to, int64_t to_step);
 
-// The last three are null where the instructions lack: then there are no such gradients.
+// The last four are null where the instructions lack: then there are no such gradients.
 struct Training {
     SignsOfRow signs;
+    PackWeights weights;
     ForwardRange forward;
     SumPixels sum_pixels;
     AddScaled add_scaled;
     Centre centre;
+    PackWeights weights_backwards;
     GradInputRows grad_input;
     Transpose transpose;
     GradWeightChannels grad_weight;
