@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: help demo test test-docs check format report bench lock clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 .venv/.ok: pyproject.toml constraints.txt setup.py bnn_ablate/packed/sources.py $(wildcard bnn_ablate/packed/kernels/*)
 	$(PYTHON) -m venv .venv

@@ -86,7 +86,7 @@ def _panel(axes: Any, group: Group, *, named: bool) -> None:
     )
     for i, (row, ratio) in enumerate(zip(rows, ratios, strict=True)):
         axes.annotate(
-            f"{ratio.median:.2f}   {group.images_per_second(row):.3g} images/s",
+            f"{ratio.median:.2f}   {group.images_per_second(row):,.0f} images/s",
             (ratio.largest, i),
             xytext=(4, 0),
             textcoords="offset points",
