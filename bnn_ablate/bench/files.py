@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +14,15 @@ from bnn_ablate.atomic import write_atomically
 from bnn_ablate.bench.chart import write_charts
 from bnn_ablate.bench.results import Results
 from bnn_ablate.bench.tables import markdown
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Tell what the system refuses within as a sentence about ``--out``. Raises ValueError."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from error
 
 
 def write(results: Results, folder: Path) -> list[Path]:

@@ -14,14 +14,13 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from bnn_ablate.bench import machine
 from bnn_ablate.bench.contest import contest
-from bnn_ablate.bench.files import write
+from bnn_ablate.bench.files import write, writing
 from bnn_ablate.bench.layers import layers
 from bnn_ablate.bench.networks import IMAGENET_SIZE, TITLES, binary_network
 from bnn_ablate.bench.peers import KINDS, UNMEASURED
@@ -140,15 +139,6 @@ def main(arguments: Sequence[str]) -> int:
     return 1
 
 
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Tell what the system refuses within as a sentence about ``--out``. Raises ValueError."""
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from error
-
-
 def _measure(given: argparse.Namespace) -> int:
     kernel = chosen_kernel(given.kernel)
     decided = [f"--{name}" for name in ("models", "sizes", "batch", "threads") if getattr(given, name) is not None]
@@ -160,7 +150,7 @@ def _measure(given: argparse.Namespace) -> int:
         raise ValueError(f"--threads {most} is more than {MAX_THREADS}")
     asked = dict.fromkeys((model, group.size) for group in planned for model in group.models)
     networks = {(model, size): binary_network(model, size, given.overrides) for model, size in asked}
-    with _writing(given.out):
+    with writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
         if not os.access(given.out, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -190,7 +180,7 @@ def _measure(given: argparse.Namespace) -> int:
         profiles.append(layers(network.title, packed))
         say(f"\n{network.title}, {network.shape[1]}x{network.shape[2]}, step by step\n{layer_table(profiles[-1])}")
     say(f"\n{summary(groups)}\n")
-    with _writing(given.out):
+    with writing(given.out):
         files = write(Results(facts, tuple(groups), tuple(profiles)), given.out)
     for path in files:
         say(f"{path} written")

@@ -15,13 +15,13 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from bnn_ablate.bench import machine
+from bnn_ablate.bench.files import writing
 from bnn_ablate.bench.inference import Parser, positive
 from bnn_ablate.bench.training.contenders import COMPILED, CONTENDERS, REFERENCE, Load
 from bnn_ablate.bench.training.files import write
@@ -145,7 +145,7 @@ def facts_of(allocator: Allocator) -> dict[str, str]:
 
 def _measure(given: argparse.Namespace) -> int:
     loads, names = loads_of(given), names_of(given)
-    with _writing(given.out):
+    with writing(given.out):
         given.out.mkdir(parents=True, exist_ok=True)
         if not os.access(given.out, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -167,18 +167,9 @@ def _measure(given: argparse.Namespace) -> int:
         groups.append(replace(found, rows=tuple(replace(row, profile=None) for row in found.rows)))
     if len(groups) > 1:
         say(f"\n{summary(groups)}")
-    with _writing(given.out):
+    with writing(given.out):
         files = write(Results(facts, tuple(groups)), given.out)
     say("")
     for path in files:
         say(f"{path} written")
     return 0
-
-
-@contextmanager
-def _writing(out: Path) -> Iterator[None]:
-    """Tell what the system refuses within as a sentence about ``--out``. Raises ValueError."""
-    try:
-        yield
-    except OSError as error:
-        raise ValueError(f"--out {out} cannot be written: {error.strerror}") from error
