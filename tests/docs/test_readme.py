@@ -72,7 +72,8 @@ def test_the_demo_trains_four_networks_above_93_percent_and_writes_their_table(t
     )
     assert done.stdout.count("1 of 1") == 4
     (header,) = [line for line in done.stdout.splitlines() if line.startswith("scaling  grad")]
-    assert f"    {header}\n" in (ROOT / "README.md").read_text()
+    # how wide a column is depends on how fast the machine is
+    assert header.split() in [line.split() for line in (ROOT / "README.md").read_text().splitlines()]
     records = [run.record() for run in Store(tmp_path / "runs").runs()]
     assert len(records) == 4
     assert min(record.accuracy.top1 for record in records) > 0.93
