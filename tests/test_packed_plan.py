@@ -7,7 +7,7 @@ from itertools import pairwise, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from packed_file_factories import every_kind
 from packed_graphs import Draft, graphs, normal
@@ -32,9 +32,9 @@ def nonnegative(x: float, scale: float, shift: float) -> bool:
 
 def neighbours(t: float) -> list[float]:
     """Finite float32 values around a threshold, and the ends of all."""
-    most = float(np.finfo(np.float32).max)
+    most, least = float(np.finfo(np.float32).max), float(np.finfo(np.float32).smallest_subnormal)
     around = [t, *(float(np.nextafter(np.float32(t), np.float32(end))) for end in (-np.inf, np.inf))]
-    return [x for x in (*around, -most, most, 0.0, 1e-45, -1e-45, 1.0, -1.0) if np.isfinite(x)]
+    return [x for x in (*around, -most, most, 0.0, least, -least, 1.0, -1.0) if np.isfinite(x)]
 
 
 def check_threshold(scale: float, shift: float, *more: float) -> None:
@@ -46,6 +46,7 @@ def check_threshold(scale: float, shift: float, *more: float) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(FLOATS, FLOATS, FLOATS)
+@example(0.625, 0.0, 0.0)  # of the smallest float more than a half is left, and it keeps its sign
 def test_a_threshold_parts_signs_exactly_where_the_rounded_line_does(scale: float, shift: float, x: float):
     with np.errstate(over="ignore"):  # the neighbours of the largest values
         check_threshold(scale, shift, x)
