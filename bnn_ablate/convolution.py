@@ -69,6 +69,17 @@ class Arithmetic:
         return self.slope.shape == "box"
 
     @property
+    def window_clip(self) -> float | None:
+        """The bound of the straight-through window that the backward keeps as bits; None where it keeps none."""
+        return self.slope.clip if self.coded and self.slope != EVERYWHERE else None
+
+    def on_bits(self, x: torch.Size, weight: torch.Size) -> PackedConvolution:
+        """The convolution of x (N, c_in, H, W) by the kernels of the CPU."""
+        return PackedConvolution(
+            x, weight, stride=self.stride, dilation=self.dilation, borders=self.borders, border=self.border
+        )
+
+    @property
     def padded_before(self) -> bool:
         """Whether the border is written around a; else the convolution adds it, which it can for equal zeros."""
         return not equal_sides(self.borders) or (self.narrow and self.border != 0 and any(self.borders))
@@ -122,11 +133,8 @@ class _OnBits(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, how: Arithmetic) -> Tensor:
-        convolution = PackedConvolution(
-            x.shape, weight.shape, stride=how.stride, dilation=how.dilation, borders=how.borders, border=how.border
-        )
-        windowed = how.coded and how.slope != EVERYWHERE and ctx.needs_input_grad[0]
-        kept = convolution.signs(x.float(), how.slope.clip if windowed else None)
+        convolution = how.on_bits(x.shape, weight.shape)
+        kept = convolution.signs(x.float(), how.window_clip if ctx.needs_input_grad[0] else None)
         ctx.how, ctx.convolution, ctx.x_dtype = how, convolution, x.dtype
         ctx.save_for_backward(weight, kept.bits, kept.inside, None if how.coded else x)
         if how.forward == "packed":
@@ -144,15 +152,7 @@ class _OnBits(torch.autograd.Function):
         kept = Signs(bits, inside)
         gradient = gradient.float()
         wants_x, wants_weight, _ = ctx.needs_input_grad
-        g_x: Tensor | None = None
-        g_w: Tensor | None = None
-        if has_gradients(convolution.kernel):
-            if wants_weight:
-                g_w = convolution.grad_weight(gradient, kept, factor=how.factor)
-            if wants_x:
-                g_x = convolution.grad_input(gradient, kept, weight.float(), factor=how.factor)
-        else:
-            g_x, g_w = float_gradients(convolution, gradient, kept, weight.float(), how, wants_x, wants_weight)
+        g_x, g_w = gradients(convolution, gradient, kept, weight.float(), how, wants_x, wants_weight)
         if g_x is not None and x is not None:
             images = portion(x, PORTION)
             for part, values in zip(torch.split(g_x, images), torch.split(x, images), strict=True):
@@ -175,7 +175,23 @@ def float_forward(convolution: PackedConvolution, kept: Signs, weight: Tensor, h
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def float_gradients(
+def gradients(
+    convolution: PackedConvolution,
+    gradient: Tensor,
+    kept: Signs,
+    weight: Tensor,
+    how: Arithmetic,
+    wants_x: bool,
+    wants_weight: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients by X_b, inside of the window that was kept, and by W_b; float32, None where not wanted."""
+    if not has_gradients(convolution.kernel):
+        return _float_gradients(convolution, gradient, kept, weight, how, wants_x, wants_weight)
+    g_w = convolution.grad_weight(gradient, kept, factor=how.factor) if wants_weight else None
+    return convolution.grad_input(gradient, kept, weight, factor=how.factor) if wants_x else None, g_w
+
+
+def _float_gradients(
     convolution: PackedConvolution,
     gradient: Tensor,
     kept: Signs,

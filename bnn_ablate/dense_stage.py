@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from bnn_ablate.binarize import EVERYWHERE, PORTION, portion
-from bnn_ablate.convolution import Arithmetic, float_forward, float_gradients
+from bnn_ablate.convolution import Arithmetic, float_forward, gradients
 from bnn_ablate.packed.training import PackedConvolution, Signs, add_scaled_, centre_, has_gradients, moments
 
 
@@ -74,16 +74,8 @@ class _DenseStage(torch.autograd.Function):
             shift = layer.norm.bias - mean[:channels] * scale
             _move_running(layer.norm, mean[:channels], variance[:channels], images * height * width)
             how = layer.how
-            convolution = PackedConvolution(
-                features[:, :channels].shape,
-                layer.weight.shape,
-                stride=how.stride,
-                dilation=how.dilation,
-                borders=how.borders,
-                border=how.border,
-            )
-            windowed = how.coded and how.slope != EVERYWHERE
-            signs = convolution.signs(features[:, :channels], how.slope.clip if windowed else None, (scale, shift))
+            convolution = how.on_bits(features[:, :channels].shape, layer.weight.shape)
+            signs = convolution.signs(features[:, :channels], how.window_clip, (scale, shift))
             grown = slice(channels, channels + len(layer.weight))
             if how.forward == "packed":
                 convolution.forward(signs, layer.weight, factor=how.factor, offset=how.offset, out=features[:, grown])
@@ -124,7 +116,10 @@ class _DenseStage(torch.autograd.Function):
                 g_w = of.convolution.grad_weight(g_y, signs, factor=of.how.factor)
                 sums, products = of.convolution.add_grad_input_(into, g_y, signs, weight, factor=of.how.factor, **norm)
             else:
-                g_z, g_w = _gradients(of, g_y, signs, weight)
+                g_z, by_weight = gradients(of.convolution, g_y, signs, weight, of.how, True, True)
+                assert g_z is not None  # both were asked for
+                assert by_weight is not None
+                g_w = by_weight
                 if not of.how.coded:
                     _times_slope_(g_z, features[:, before], of.how, scale, beta - mean[before] * scale)
                 sums, products = add_scaled_(into, g_z, **norm)
@@ -149,18 +144,6 @@ def _settle_(collected: Tensor, features: Tensor, channels: slice, offset: Tenso
         slope=slope[channels],
         mean=mean[channels],
     )
-
-
-def _gradients(of: _Kept, gradient: Tensor, signs: Signs, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients by what sign read and by the latent weight."""
-    factor = of.how.factor
-    if has_gradients(of.convolution.kernel):
-        g_w = of.convolution.grad_weight(gradient, signs, factor=factor)
-        return of.convolution.grad_input(gradient, signs, weight, factor=factor), g_w
-    g_z, g_w_or_none = float_gradients(of.convolution, gradient, signs, weight, of.how, True, True)
-    assert g_z is not None
-    assert g_w_or_none is not None
-    return g_z, g_w_or_none
 
 
 def _times_slope_(g_z: Tensor, x: Tensor, how: Arithmetic, scale: Tensor, shift: Tensor) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from bnn_ablate.atomic import write_atomically
+from bnn_ablate.bench import machine
 from bnn_ablate.bench.chart import write_charts
 from bnn_ablate.bench.results import Results
 from bnn_ablate.bench.tables import markdown
+from bnn_ablate.console import say
 
 
 @contextmanager
@@ -23,6 +27,23 @@ def writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ValueError(f"--out {out} cannot be written: {error.strerror}") from error
+
+
+def make_folder(out: Path) -> None:
+    """Make ``out`` before anything is measured for it. Raises ValueError where it could not be written to."""
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def announce(facts: Mapping[str, str]) -> None:
+    """Say on what machine a benchmark begins, and whether others are at work on it."""
+    for name, value in facts.items():
+        say(f"{name}: {value}")
+    busy = machine.idle_check()
+    if busy is not None and busy >= machine.BUSY:
+        say(f"warning: others use {busy:.2f} processors now: times will be disturbed")
 
 
 def write(results: Results, folder: Path) -> list[Path]:

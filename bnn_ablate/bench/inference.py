@@ -10,8 +10,6 @@ row: pip install -e '.[bench]'.
 from __future__ import annotations
 
 import argparse
-import errno
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from typing import NoReturn
 
 from bnn_ablate.bench import machine
 from bnn_ablate.bench.contest import contest
-from bnn_ablate.bench.files import write, writing
+from bnn_ablate.bench.files import announce, make_folder, write, writing
 from bnn_ablate.bench.layers import layers
 from bnn_ablate.bench.networks import IMAGENET_SIZE, TITLES, binary_network
 from bnn_ablate.bench.peers import KINDS, UNMEASURED
@@ -150,16 +148,9 @@ def _measure(given: argparse.Namespace) -> int:
         raise ValueError(f"--threads {most} is more than {MAX_THREADS}")
     asked = dict.fromkeys((model, group.size) for group in planned for model in group.models)
     networks = {(model, size): binary_network(model, size, given.overrides) for model, size in asked}
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
-        if not os.access(given.out, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    make_folder(given.out)
     facts = machine.facts(kernel)
-    for name, value in facts.items():
-        say(f"{name}: {value}")
-    busy = machine.idle_check()
-    if busy is not None and busy >= machine.BUSY:
-        say(f"warning: others use {busy:.2f} processors now: times will be disturbed")
+    announce(facts)
     groups = []
     for group in planned:
         say(f"\n{title_of(group.size, group.batch, group.threads)}: setting up, comparing answers, measuring")

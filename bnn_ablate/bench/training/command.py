@@ -13,15 +13,13 @@ glibc, as it comes, maps large tensors anew in every step and clears their pages
 from __future__ import annotations
 
 import argparse
-import errno
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
 from bnn_ablate.bench import machine
-from bnn_ablate.bench.files import writing
+from bnn_ablate.bench.files import announce, make_folder, writing
 from bnn_ablate.bench.inference import Parser, positive
 from bnn_ablate.bench.training.contenders import COMPILED, CONTENDERS, REFERENCE, Load
 from bnn_ablate.bench.training.files import write
@@ -145,16 +143,9 @@ def facts_of(allocator: Allocator) -> dict[str, str]:
 
 def _measure(given: argparse.Namespace) -> int:
     loads, names = loads_of(given), names_of(given)
-    with writing(given.out):
-        given.out.mkdir(parents=True, exist_ok=True)
-        if not os.access(given.out, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    make_folder(given.out)
     facts = facts_of(given.allocator)
-    for name, value in facts.items():
-        say(f"{name}: {value}")
-    busy = machine.idle_check()
-    if busy is not None and busy >= machine.BUSY:
-        say(f"warning: others use {busy:.2f} processors now: times will be disturbed")
+    announce(facts)
     groups = []
     for load in loads:
         say(f"\n{load.title}: setting up, measuring steps, then memory")
