@@ -9,10 +9,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import torch.distributed
+from pytorch_lightning.strategies import DDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from bnn_ablate.checkpoint import StoppedError
 from bnn_ablate.classifier import DivergedError
+
+
+class SpawnedProcesses(DDPStrategy):
+    """Training processes that are started anew and end their process group before they end themselves.
+
+    Gloo's threads free the tensors of the last exchange, for which they need Python. Left to the end of the process
+    they may find it closing, which aborts it with the training done (PyTorch pull request 179291). Lightning 2.6 ends
+    the group of NCCL only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(start_method="spawn")
+
+    def teardown(self) -> None:
+        super().teardown()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
 
 
 @contextmanager

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.strategies import DDPStrategy
 
 from bnn_ablate import provenance
 from bnn_ablate.atomic import write_atomically
@@ -24,7 +23,7 @@ from bnn_ablate.identity import Ids, ids_of, labels, plain_config, spelt
 from bnn_ablate.layers import set_binary_forward
 from bnn_ablate.models import fit_sizes, shapes_of
 from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
-from bnn_ablate.processes import as_one_process
+from bnn_ablate.processes import SpawnedProcesses, as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
 from bnn_ablate.record import Record
 from bnn_ablate.result import check_engine, make_record
@@ -199,7 +198,7 @@ def train(
         max_epochs=settings.recipe.epochs,
         accelerator=trainer_settings.accelerator,
         devices=trainer_settings.devices,
-        strategy=DDPStrategy(start_method="spawn") if parallel else "auto",
+        strategy=SpawnedProcesses() if parallel else "auto",
         precision="bf16-mixed" if settings.recipe.precision == "bf16" else "32-true",
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
