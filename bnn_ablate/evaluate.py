@@ -32,8 +32,9 @@ from bnn_ablate.evaluation_text import line, packed_line, timing_lines
 from bnn_ablate.evaluations import StoredEvaluation, write_evaluation
 from bnn_ablate.identity import file_digest
 from bnn_ablate.interop import load_network
-from bnn_ablate.job import PLAIN_ERRORS, settings_of
+from bnn_ablate.job import settings_of
 from bnn_ablate.layer_profile import measure_with_steps, profile_text
+from bnn_ablate.outcome import PLAIN_ERRORS
 from bnn_ablate.packed import EngineError, PackedFileError, PackedNetwork
 from bnn_ablate.packed.file import graph_to_bytes
 from bnn_ablate.packed.fold import fold

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from bnn_ablate.console import say
-from bnn_ablate.data.errors import DataError
-from bnn_ablate.identity import Ids, ids_of
-from bnn_ablate.pretraining import PretrainingError
+from bnn_ablate.identity import ids_of
+from bnn_ablate.outcome import PLAIN_ERRORS, Outcome, accuracy_of, attempt
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
-from bnn_ablate.store import CheckpointError, RunBusyError, RunFolder, Store
+from bnn_ablate.store import RunFolder, Store
 from bnn_ablate.study import add_run, asked
-
-#: What a person can put right: one sentence is enough, a traceback would only hide it.
-PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError, CheckpointError, PretrainingError)
 
 
 @dataclass
@@ -48,7 +42,7 @@ def perform(config: DictConfig) -> None:
         return
     overrides = list(HydraConfig.get().overrides.task)
     label = " ".join(asked(overrides))
-    folder = None
+    suffix = f"  ({label})" if label else ""
     try:
         settings = settings_of(config)
         store = Store(Path(settings.runs))
@@ -58,21 +52,24 @@ def perform(config: DictConfig) -> None:
         if settings.study is not None:
             add_run(store.studies, settings.study, overrides, folder.path.name)
         record = folder.record()
-        if record is not None:
-            say(done_line(record, label, "already done"))
-        elif state_of(folder) == "diverged":
-            session.failures += 1
-            say(f"{diverged_line(folder, label)}; delete {folder.path} to train it again")
-        else:
-            say(f"run {folder.path.name} starts" + (f"  ({label})" if label else ""))
-            say(done_line(train(settings, ids, label), "", "done"))
+        diverged = state_of(folder) == "diverged"
     except PLAIN_ERRORS as error:
         session.failures += 1
-        say(f"error: {error}" + (f"  ({label})" if label else ""))
-    except Exception as error:
+        say(f"error: {error}{suffix}")
+        return
+    if record is not None:
+        say(done_line(record, label, "already done"))
+    elif diverged:
         session.failures += 1
-        say(failure_line(error, label, folder))
-        session.disk_full = disk_is_full(error)
+        say(f"{diverged_line(folder)}{suffix}; delete {folder.path} to train it again")
+    else:
+        say(f"run {folder.path.name} starts{suffix}")
+        outcome = attempt(settings, ids, label, folder)
+        if outcome.kind == "stopped":
+            raise KeyboardInterrupt
+        session.failures += outcome.kind != "done"
+        session.disk_full = outcome.kind == "disk full"
+        say(outcome_line(folder.path.name, outcome) + suffix)
 
 
 def settings_of(config: DictConfig) -> Settings:
@@ -87,23 +84,22 @@ def settings_of(config: DictConfig) -> Settings:
     return read_settings(plain)
 
 
-def train(settings: Settings, ids: Ids, label: str) -> Record:
-    """Train in this process. Ctrl-C and SIGTERM end as KeyboardInterrupt, with a checkpoint behind them."""
-    from bnn_ablate.checkpoint import StoppedError
-    from bnn_ablate.run import run
-
-    try:
-        return run(settings, ids, label)
-    except (StoppedError, SystemExit):  # Lightning answers a second Ctrl-C with SystemExit
-        raise KeyboardInterrupt from None
-
-
 def done_line(record: Record, label: str, how: str) -> str:
     """A finished run in one line."""
-    accuracy = record.accuracy
-    return f"run {record.run_id} {how}: test top-1 {100 * accuracy.top1:.2f} % of {accuracy.num_images} images" + (
-        f"  ({label})" if label else ""
-    )
+    return f"run {record.run_id} {how}: {accuracy_of(record)}" + (f"  ({label})" if label else "")
+
+
+def outcome_line(run_id: str, outcome: Outcome) -> str:
+    """What became of a run in one line, or with the traceback that lies nowhere else."""
+    match outcome.kind:
+        case "done" | "diverged" | "failed":
+            return f"run {run_id} {outcome.kind}: {outcome.sentence}"
+        case "refused":
+            return f"error: {outcome.sentence}"
+        case "disk full":
+            return f"run {run_id} failed: {outcome.sentence}"
+        case "stopped" | "busy":
+            return outcome.sentence
 
 
 def state_of(folder: RunFolder) -> str | None:
@@ -112,33 +108,10 @@ def state_of(folder: RunFolder) -> str | None:
     return None if status is None else status.state
 
 
-def diverged_line(folder: RunFolder, label: str) -> str:
+def diverged_line(folder: RunFolder) -> str:
     """A diverged run in one line."""
     status = folder.status()
-    return f"run {folder.path.name} diverged: {status.error if status else ''}" + (f"  ({label})" if label else "")
-
-
-def failure_line(error: Exception, label: str, folder: RunFolder | None) -> str:
-    """What went wrong, what is still whole, and the traceback or where it lies."""
-    what = f"run {folder.path.name} failed" if folder is not None else "failed"
-    suffix = f"  ({label})" if label else ""
-    if disk_is_full(error):
-        return (
-            f"{what}: no space left on the disk of the runs; finished runs and the last checkpoint are whole: "
-            f"make space and repeat the command to continue{suffix}"
-        )
-    state = state_of(folder) if folder is not None else None
-    if folder is not None and state == "diverged":
-        return diverged_line(folder, label)
-    if folder is not None and state == "failed":
-        return f"{what}: {type(error).__name__}: {error} (traceback in {folder.path / 'status.json'}){suffix}"
-    # it went wrong before or after the training, where the run's status keeps no traceback
-    return f"{''.join(traceback.format_exception(error))}{what}: {type(error).__name__}: {error}{suffix}"
-
-
-def disk_is_full(error: Exception) -> bool:
-    """Whether the disk, or the person's share of it, has no room left."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"run {folder.path.name} diverged: {status.error if status else ''}"
 
 
 def table_of_study() -> str | None:

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from bnn_ablate.classifier import Classifier
+from bnn_ablate.outcome import Progress, Tell
 from bnn_ablate.record import Epoch
 
 
@@ -33,6 +36,8 @@ def quiet_lightning() -> None:
     """Silence what Lightning tells about loggers and devices: none of it is about the run."""
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # a process of a run is started by us and not by srun, on a machine of a cluster as elsewhere
+    warnings.filterwarnings("ignore", "The `srun` command is available on your system")
     # Lightning 2.6 on torch 2.13
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
 
@@ -43,14 +48,17 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
     One of Lightning's Checkpoint callbacks, because those are called after the module has added the epoch's row.
     """
 
-    def __init__(self, run_id: str) -> None:
+    def __init__(self, run_id: str, tell: Tell | None = None) -> None:
         self.run_id = run_id
-        self.bar: Progress | None = None
+        self.tell = tell
+        self.told = 0.0
+        self.bar: Bar | None = None
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         quiet_lightning()  # again, for training processes other than the one that started
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        self._tell(trainer, pl_module, at_once=True)
         if not (trainer.is_global_zero and sys.stderr.isatty()):
             return
         self.bar = _new_bar()
@@ -58,13 +66,15 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
         steps = pl_module.recipe.epochs * pl_module.steps_per_epoch
         self.bar.add_task(self.run_id, total=steps, completed=trainer.global_step)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Classifier, *_: Any) -> None:  # type: ignore[override]
+        self._tell(trainer, pl_module, at_once=False)
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], completed=trainer.global_step)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if not trainer.is_global_zero:
             return
+        self._tell(trainer, pl_module, at_once=True)
         line = f"{self.run_id}  {epoch_line(pl_module.curve[-1], pl_module.recipe.epochs)}"
         if self.bar is not None:
             self.bar.update(self.bar.task_ids[0], description=line)
@@ -76,6 +86,17 @@ class ProgressDisplay(pl.callbacks.Checkpoint):
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         self._stop()
+
+    def _tell(self, trainer: pl.Trainer, pl_module: Classifier, *, at_once: bool) -> None:
+        """Tell the sweep how far the run is, at most once a second between epochs."""
+        if self.tell is None or not trainer.is_global_zero:
+            return
+        now = time.monotonic()
+        if not at_once and now - self.told < 1:
+            return
+        self.told = now
+        steps = pl_module.recipe.epochs * pl_module.steps_per_epoch
+        self.tell(Progress(trainer.global_step, steps, pl_module.curve[-1] if pl_module.curve else None))
 
     def _stop(self) -> None:
         if self.bar is not None:
@@ -123,6 +144,6 @@ def bar(description: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: shown.advance(task)
 
 
-def _new_bar() -> Progress:
+def _new_bar() -> Bar:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Bar(*columns, console=Console(stderr=True), transient=True)

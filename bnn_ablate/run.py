@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import OmegaConf
 
 from bnn_ablate import provenance
@@ -19,19 +19,23 @@ from bnn_ablate.checkpoint import AtomicCheckpointIO, Saver, StoppedError
 from bnn_ablate.classifier import Classifier, DivergedError
 from bnn_ablate.console import say
 from bnn_ablate.data import DataError, Splits, load_splits
-from bnn_ablate.identity import Ids, ids_of, labels, plain_config, spelt
+from bnn_ablate.diagnostics import Diagnostics, diagnostics_file
+from bnn_ablate.identity import Ids, ids_of, spelt
 from bnn_ablate.layers import set_binary_forward
 from bnn_ablate.models import fit_sizes, shapes_of
+from bnn_ablate.outcome import Tell
 from bnn_ablate.pretraining import PretrainingError, float_settings, pretrained_state, take_over
 from bnn_ablate.processes import SpawnedProcesses, as_one_process
 from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
 from bnn_ablate.record import Record
 from bnn_ablate.result import check_engine, make_record
 from bnn_ablate.settings import Settings, SettingsError, Trainer
-from bnn_ablate.store import RunBusyError, RunFolder, State, Status, Store, job_id, now
+from bnn_ablate.states import status_of
+from bnn_ablate.store import RunBusyError, RunFolder, State, Store
 from bnn_ablate.synced_norm import synchronise_norms
-from bnn_ablate.tracking import TrackerCallback, WandbTracker, check_online, tracked
+from bnn_ablate.tracking import TrackerCallback, WandbTracker, tracked, tracker_for
 from bnn_ablate.trained import new_network
+from bnn_ablate.wandb_access import check_online
 
 #: How often a run looks whether the float network that another process trains is done.
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -40,13 +44,22 @@ SECONDS_BETWEEN_LOOKS = 2.0
 Report = Callable[..., None]
 
 
-def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None) -> Record:
+def run(
+    settings: Settings,
+    ids: Ids,
+    label: str,
+    *,
+    job_type: str = "train",
+    announce: str | None = None,
+    tell: Tell | None = None,
+) -> Record:
     """Train, pack, evaluate and record one run, or return the record it already has.
 
     With pretrain=relu and the like the float network's run comes first. ``ids`` are the run's own
-    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B; ``announce`` is said once it is sure that this
-    process trains it. Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError, SettingsError,
-    DataError, and whatever else went wrong; the run's status.json says the same, with the traceback.
+    (:func:`bnn_ablate.identity.ids_of`); ``label`` names it in W&B, where ``job_type`` is train, or pretrain for such a
+    float network; ``announce`` is said once it is sure that this process trains it; ``tell`` is told how far it is.
+    Raises StoppedError (a checkpoint was written), DivergedError, RunBusyError, SettingsError, DataError, and whatever
+    else went wrong; the run's status.json says the same, with the traceback.
     """
     check_online(settings)
     check_devices(settings.trainer)
@@ -61,16 +74,13 @@ def run(settings: Settings, ids: Ids, label: str, *, announce: str | None = None
         with reported(folder, settings, ids) as report:
             if not folder.checkpoint.exists():  # once begun, a training holds all it took over
                 train_float_network(settings, ids)
-            tracker = None
-            if settings.tracking.name == "wandb":
-                name = label if label else folder.path.name
-                tracker = WandbTracker(settings, folder.path.name, name, labels(settings), plain_config(settings, ids))
+            tracker = tracker_for(settings, ids, label, job_type)
             with tracked(tracker):
                 provenance.pin_arithmetic(settings.trainer.threads)
                 splits = load_splits(settings.data)
                 status = folder.status()
                 if status is None or status.state != "trained":
-                    train(settings, ids, splits, folder, tracker, report)
+                    train(settings, ids, splits, folder, tracker, report, tell)
                     report("trained")
                 record = make_record(settings, splits, folder, ids)
                 folder.write_record(record)
@@ -99,21 +109,7 @@ def reported(folder: RunFolder, settings: Settings, ids: Ids) -> Iterator[Report
     """Keep status.json true on every way out of a run. Yields the function that writes a state."""
 
     def report(state: State, error: BaseException | None = None) -> None:
-        folder.write_status(
-            Status(
-                run_id=ids.run_id,
-                cell_id=ids.cell_id,
-                seed=settings.seed,
-                state=state,
-                config=plain_config(settings, ids),
-                host=provenance.host(),
-                pid=provenance.pid(),
-                job_id=job_id(),
-                updated=now(),
-                error=None if error is None else f"{type(error).__name__}: {error}",
-                traceback=None if error is None else "".join(traceback.format_exception(error)),
-            )
-        )
+        folder.write_status(status_of(settings, ids, state, error))
 
     try:
         write_atomically(folder.path / "config.yaml", config_yaml(settings).encode())
@@ -158,7 +154,7 @@ def train_float_network(settings: Settings, cell: Ids) -> None:
                 f"{what}, run {ids.run_id}, diverged: {status.error}; delete {folder.path} to train it again"
             )
         try:
-            run(first, ids, what, announce=f"run {ids.run_id} starts  ({what})")
+            run(first, ids, what, job_type="pretrain", announce=f"run {ids.run_id} starts  ({what})")
         except RunBusyError as busy:
             if not waiting:
                 say(f"{what}: {busy}")
@@ -169,7 +165,13 @@ def train_float_network(settings: Settings, cell: Ids) -> None:
 
 
 def train(
-    settings: Settings, ids: Ids, splits: Splits, folder: RunFolder, tracker: WandbTracker | None, report: Report
+    settings: Settings,
+    ids: Ids,
+    splits: Splits,
+    folder: RunFolder,
+    tracker: WandbTracker | None,
+    report: Report,
+    tell: Tell | None,
 ) -> None:
     """Fit the network, from the last checkpoint where there is one; afterwards last.ckpt holds the last epoch."""
     trainer_settings = settings.trainer
@@ -190,9 +192,10 @@ def train(
     module = Classifier(network, splits, settings)
     report("running")
     saver = Saver(folder.checkpoint, trainer_settings.checkpoint_minutes)
-    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(folder.path.name)]
+    diagnostics = Diagnostics(diagnostics_file(folder))
+    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(folder.path.name), diagnostics]
     if tracker is not None:
-        callbacks.append(TrackerCallback(tracker))
+        callbacks.append(TrackerCallback(tracker, diagnostics))
     callbacks.append(saver)
     trainer = pl.Trainer(
         max_epochs=settings.recipe.epochs,
@@ -201,7 +204,8 @@ def train(
         strategy=SpawnedProcesses() if parallel else "auto",
         precision="bf16-mixed" if settings.recipe.precision == "bf16" else "32-true",
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        # the processes of a run are ours to start, also inside a job of SLURM, which Lightning would take to be its own
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         logger=False,
         enable_checkpointing=True,
         enable_progress_bar=False,

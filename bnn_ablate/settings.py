@@ -175,10 +175,8 @@ class Settings:
     study: str | None = not_hashed("a name for the table and the W&B group")
 
     def __post_init__(self) -> None:
-        if self.study in ("index", "other-runs"):
-            raise ValueError(f"study={self.study} is the name of one of the report's own pages: choose another")
-        if self.study is not None and not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", self.study):
-            raise ValueError(f"study={self.study} becomes the name of a file: use letters, digits, - and _")
+        if self.study is not None:
+            check_study(self.study)
         check_model(self.model, self.design)
         check_data(self.data, self.recipe)
         first_recipe = self.design.pretrain.recipe
@@ -213,6 +211,14 @@ class Settings:
                 check_milestones(self.design.pretrain.recipe, "pretrain.recipe")
         if self.design.pretrain.recipe is not None:
             check_data(self.data, self.design.pretrain.recipe)
+
+
+def check_study(name: str) -> None:
+    """Refuse a name that cannot be a file's, or is one of the report's own."""
+    if name in ("index", "other-runs"):
+        raise SettingsError(f"study={name} is the name of one of the report's own pages: choose another")
+    if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise SettingsError(f"study={name} becomes the name of a file: use letters, digits, - and _")
 
 
 def check_model(model: ResNetESizes | BinaryDenseNetSizes, design: Design) -> None:

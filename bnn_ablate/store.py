@@ -5,20 +5,19 @@
                   metrics.csv       a row an epoch
                   last.ckpt         the newest checkpoint
                   packed.safetensors   the trained network as bits
+                  output.log        what its process printed, where a sweep started it
                   record.json       written last and by rename: it exists if and only if the run is done
                   evaluations/*.json   what `python -m bnn_ablate.evaluate` measured later
     runs/studies/<name>.json        which runs a sweep is made of
 
-Every file but metrics.csv is written to a temporary name beside it, forced to the disk, and renamed.
+Every file but metrics.csv and output.log is written to a temporary name beside it, forced to the disk, and renamed.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import shutil
-import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -32,18 +31,17 @@ from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checked import STRICT
+from bnn_ablate.lease import Lease, RunBusyError, held, job_id
 from bnn_ablate.record import Record, RecordError, read_record, record_to_json
+
+__all__ = ["CheckpointError", "RunBusyError", "RunFolder", "State", "Status", "Store", "job_id", "now"]
 
 #: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, resumable.
 State = Literal["running", "stopped", "trained", "failed", "diverged", "done"]
 
-HEARTBEAT_SECONDS = 15.0
-#: A heartbeat older than this belongs to a process that is gone.
-STALE_SECONDS = 120.0
 
-
-class RunBusyError(RuntimeError):
-    """Another process is working on the run; the message says which."""
+#: What file systems answer that have no locks, or whose lock server is not there: NFS, Lustre and FUSE, as mounted.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class CheckpointError(RuntimeError):
@@ -68,17 +66,6 @@ class Status:
     traceback: str | None
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Heartbeat:
-    """Who holds a run, and when that was last said."""
-
-    host: str
-    pid: int
-    job_id: str | None
-    time: str
-
-
-_HEARTBEAT: TypeAdapter[Heartbeat] = TypeAdapter(Heartbeat)
 _STATUS: TypeAdapter[Status] = TypeAdapter(Status)
 
 
@@ -137,75 +124,58 @@ class RunFolder:
 
     def forget_unless_begun(self) -> bool:
         """Remove the folder of a run that never came to train and holds its configuration only. Was it so?"""
-        forgotten = {file.name for file in self.path.iterdir()} <= {"config.yaml", "lock", "heartbeat.json"}
+        forgotten = {file.name for file in self.path.iterdir()} <= {
+            "config.yaml",
+            "lock",
+            "heartbeat.json",
+            "output.log",
+        }
         if forgotten:
             shutil.rmtree(self.path)
         return forgotten
+
+    def is_busy(self) -> bool:
+        """Whether another process is working on the run, or one on another host may be: that is not waited for."""
+        if not self.path.exists():
+            return False
+        try:
+            with self._lock_of_machine() as locked:
+                return self._lease.may_be_held(locked=locked)
+        except RunBusyError:
+            return True
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the run: one process at a time trains it. Raises RunBusyError when another one does.
 
-        An advisory lock of the operating system, which a dying process gives back by itself, and a heartbeat for file
-        systems whose locks do not reach other hosts: a fresh one from elsewhere means busy, a stale one is ignored.
+        An advisory lock of the operating system, which a dying process gives back by itself, and a lease for file
+        systems whose locks do not reach other hosts (:mod:`bnn_ablate.lease`).
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path / "lock", timeout=0)
+        with self._lock_of_machine() as locked, held(self._lease, locked=locked):
+            yield
+
+    @property
+    def _lease(self) -> Lease:
+        return Lease(self.path / "heartbeat.json", f"run {self.path.name}")
+
+    @contextmanager
+    def _lock_of_machine(self) -> Iterator[bool]:
+        """Yields whether there is a lock: some file systems have none. Raises RunBusyError when another one has it."""
+        lock = FileLock(self.path / "lock", timeout=0, fallback_to_soft=False)
         try:
             lock.acquire()
         except Timeout:
-            raise RunBusyError(f"run {self.path.name} is being worked on by {self._holder()}: wait for it") from None
+            found = self._lease.look()
+            holder = "another process" if found is None else found.holder
+            raise RunBusyError(f"{self._lease.name} is being worked on by {holder}: wait for it") from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         try:
-            self._refuse_fresh_heartbeat_from_elsewhere()
-            stop = threading.Event()
-            beat = threading.Thread(target=self._beat, args=(stop,), daemon=True)
-            self._write_heartbeat()
-            self._refuse_fresh_heartbeat_from_elsewhere()  # again: another host may have looked when we did
-            beat.start()
-            try:
-                yield
-            finally:
-                stop.set()
-                beat.join()
-                (self.path / "heartbeat.json").unlink(missing_ok=True)
+            yield lock.is_locked
         finally:
             lock.release()
-
-    def _holder(self) -> str:
-        beat = self._heartbeat()
-        return "another process" if beat is None else f"process {beat.pid} on {beat.host}"
-
-    def _heartbeat(self) -> Heartbeat | None:
-        try:
-            return _HEARTBEAT.validate_json((self.path / "heartbeat.json").read_bytes())
-        except (OSError, ValidationError):
-            return None  # none, or one cut off while it was written: no sign of life
-
-    def _refuse_fresh_heartbeat_from_elsewhere(self) -> None:
-        beat = self._heartbeat()
-        if beat is None or beat.host == socket.gethostname():
-            return
-        # Both times are the file system's: the clocks of two hosts may differ by more than a heartbeat's life.
-        probe = self.path / f".now.{os.getpid()}"
-        probe.touch()
-        age = probe.stat().st_mtime - (self.path / "heartbeat.json").stat().st_mtime
-        probe.unlink()
-        if age < STALE_SECONDS:
-            raise RunBusyError(
-                f"run {self.path.name} is being worked on by process {beat.pid} on {beat.host} "
-                f"(last sign of life {age:.0f} s ago): wait for it"
-            )
-
-    def _beat(self, stop: threading.Event) -> None:
-        while not stop.wait(HEARTBEAT_SECONDS):
-            try:
-                self._write_heartbeat()
-            except OSError:
-                continue  # a full disk must not end the training; the lock still holds on this host
-
-    def _write_heartbeat(self) -> None:
-        beat = Heartbeat(host=socket.gethostname(), pid=os.getpid(), job_id=job_id(), time=now())
-        write_atomically(self.path / "heartbeat.json", json.dumps(asdict(beat)).encode())
 
 
 class Store:
@@ -227,8 +197,3 @@ class Store:
     @property
     def studies(self) -> Path:
         return self.root / "studies"
-
-
-def job_id() -> str | None:
-    """The cluster's name for this process' job, where there is one."""
-    return os.environ.get("SLURM_JOB_ID")

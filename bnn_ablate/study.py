@@ -1,8 +1,8 @@
 """A sweep as a named list of runs, so that a table can show what is there and what is missing.
 
 ``python -m bnn_ablate -m ...`` writes runs/studies/<name>.json before its first run starts: every planned job with its
-overrides. Each job then adds its run id. The name is ``study=NAME``, or made from the swept axes and a hash of the
-overrides, so the same command is the same study; a second command under one name adds its jobs.
+overrides and its run id. The name is ``study=NAME``, or made from the swept axes and a hash of the overrides, so the
+same command is the same study; a second command under one name adds its jobs, and so does a single run.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bnn_ablate.checked import STRICT
 from bnn_ablate.record import RecordError
 
 #: Overrides that say where and how a sweep runs, not what it asks.
-NOT_ASKED = ("study=", "runs=", "trainer", "tracking", "hydra", "data.root=", "data.download=")
+NOT_ASKED = ("study=", "sweeps=", "runs=", "trainer", "tracking", "hydra", "data.root=", "data.download=")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Job:
-    """One planned run: its overrides, and its id once it was composed."""
+    """One planned run: its overrides, and its id; None for a combination that makes no sense."""
 
     overrides: list[str]
     run_id: str | None
@@ -89,21 +89,24 @@ def read_study(path: Path) -> Study:
         raise RecordError(f"{path}: {error.errors(include_url=False)[0]['msg']}") from None
 
 
-def plan_jobs(studies: Path, name: str, planned: list[list[str]]) -> None:
-    """Write the planned jobs, kept together with the jobs the study already has."""
+def plan_jobs(studies: Path, name: str, planned: list[Job]) -> None:
+    """Write the planned jobs, kept together with the jobs the study already has.
+
+    A job that is already there takes the new run id: an option or the code may have changed since.
+    """
     with _changing(studies, name):
-        jobs = {_key(job.overrides): job for job in _jobs(studies, name)}
-        for overrides in planned:
-            jobs.setdefault(_key(overrides), Job(overrides=asked(overrides), run_id=None))
-        _write(studies, name, list(jobs.values()))
+        before = _jobs(studies, name)
+        jobs = {_key(job.overrides): job for job in before}
+        for job in planned:
+            jobs[_key(job.overrides)] = job
+        after = list(jobs.values())
+        if after != before:
+            _write(studies, name, after)
 
 
 def add_run(studies: Path, name: str, overrides: list[str], run_id: str) -> None:
-    """Say which run a job became."""
-    with _changing(studies, name):
-        jobs = {_key(job.overrides): job for job in _jobs(studies, name)}
-        jobs[_key(overrides)] = Job(overrides=asked(overrides), run_id=run_id)
-        _write(studies, name, list(jobs.values()))
+    """Say which run a job became, unless the study says so already."""
+    plan_jobs(studies, name, [Job(overrides=asked(overrides), run_id=run_id)])
 
 
 def _key(overrides: list[str]) -> tuple[str, ...]:

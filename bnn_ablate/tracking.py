@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import ssl
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,37 +14,58 @@ from typing import Any
 import pytorch_lightning as pl
 
 from bnn_ablate.classifier import Classifier
+from bnn_ablate.diagnostics import Diagnostic, Diagnostics, by_epoch, read_diagnostics
+from bnn_ablate.identity import Ids
 from bnn_ablate.record import Epoch, Record
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import RunFolder
+from bnn_ablate.tracked_facts import closing_facts, opening_facts
+from bnn_ablate.wandb_access import agents_run
 
 #: Seconds that W&B may keep a run waiting; its own are 90 to begin and forever to end. A variable WANDB_INIT_TIMEOUT or
 #: WANDB_FINISH_TIMEOUT in the environment replaces them, as it does W&B's own.
 PATIENCE = {"init_timeout": 30.0, "finish_timeout": 60.0}
 
-#: Seconds for the first answer of the server. One that is not there must be told before anything is trained.
-FIRST_ANSWER = 10.0
+
+def tracker_for(settings: Settings, ids: Ids, label: str, job_type: str) -> WandbTracker | None:
+    """What tells W&B of a run; None where tracking=none.
+
+    None also for the float network of a pretraining under a W&B agent: the agent's W&B run is that of the network which
+    the sweep asked for, and whatever this process starts would be counted as that cell of the sweep.
+    """
+    if settings.tracking.name == "none" or (job_type == "pretrain" and agents_run() is not None):
+        return None
+    return WandbTracker(settings, ids.run_id, opening_facts(settings, ids, label, job_type))
 
 
 class WandbTracker:
-    """One W&B run for one run: config, curve, summary, and when online the record and the packed network as artifacts.
+    """One W&B run for one run: config, curve, summary, and the record and the packed network as artifacts.
 
-    The run is a handle of its own (``reinit="create_new"``), closed whatever happens, so that several runs in one
-    process never meet in it. Once open, nothing that W&B does costs the training: the first failure is told in one
-    sentence and W&B is left alone from then on.
+    ``facts`` are arguments of wandb.init. The run is a handle of its own (``reinit="create_new"``), closed whatever
+    happens, so that several runs in one process never meet in it. Once open, nothing that W&B does costs the training:
+    the first failure is told in one sentence and W&B is left alone from then on.
     """
 
-    def __init__(
-        self, settings: Settings, run_id: str, name: str, labels: dict[str, str], config: dict[str, Any]
-    ) -> None:
+    def __init__(self, settings: Settings, run_id: str, facts: dict[str, Any]) -> None:
         self.settings = settings
         self.run_id = run_id
-        self.name = name
-        self.labels = labels
-        self.config = config
+        self.facts = facts
+        agents = agents_run()
+        self.wandb_id = run_id if agents is None else agents
         self.run: Any = None
         self.sent = 0
         self.lost = False
+
+    def prepare(self) -> None:
+        """Start W&B's service, which takes a quarter of a second, while the data is loaded."""
+
+        def setup() -> None:
+            with suppress(Exception):  # wandb.init meets it again, and tells it
+                import wandb
+
+                wandb.setup()
+
+        threading.Thread(target=setup, daemon=True).start()
 
     def open(self) -> None:
         """Start the W&B run; offline it needs no account and asks no question. Raises SettingsError."""
@@ -63,17 +82,13 @@ class WandbTracker:
 
         patience = {key: value for key, value in PATIENCE.items() if f"WANDB_{key}".upper() not in os.environ}
         self.run = wandb.init(
+            **self.facts,
             project=self.settings.tracking.project,
             mode=self.settings.tracking.mode,
             dir=Path(self.settings.runs).absolute(),
-            id=self.run_id,
+            id=self.wandb_id,
             # offline runs cannot be resumed: each attempt is whole, and the last one to be synced is shown
             resume="allow" if self.settings.tracking.mode == "online" else None,
-            name=self.name[:128],  # longer ones are refused
-            group=self.settings.study,
-            job_type="train",
-            tags=[f"{axis}={option}"[:64] for axis, option in self.labels.items()],
-            config={**self.config, "seed": self.settings.seed},
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off", finish_timeout_raises=True, **patience),
         )
@@ -81,42 +96,38 @@ class WandbTracker:
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
 
-    def rows(self, curve: list[Epoch]) -> None:
-        """Log epochs that W&B does not have yet."""
+    def rows(self, curve: list[Epoch], diagnostics: Iterable[Diagnostic]) -> None:
+        """Log epochs that W&B does not have yet, each with its diagnostics."""
         with self._at_no_cost():
             if self.run is not None and not self.lost:
+                measured = by_epoch(diagnostics)
                 for row in curve[self.sent :]:
-                    self.run.log({key: value for key, value in asdict(row).items() if value is not None})
+                    known = {key: value for key, value in asdict(row).items() if value is not None}
+                    self.run.log({**known, **measured.get(row.epoch, {})})
                     self.sent += 1
 
     def finished(self, record: Record, folder: RunFolder) -> None:
-        """The whole curve, and the record's figures as the run's summary; online, its files as artifacts."""
+        """The whole curve, the record's figures as the run's summary, and its files as artifacts."""
         with self._at_no_cost():
             if self.run is None and not self.lost:  # trained in another process
                 self._start()
-        self.rows(record.curve)
+        self.rows(record.curve, read_diagnostics(folder))
         with self._at_no_cost():
             if self.run is not None and not self.lost:
-                self._summary(record, folder)
+                self._close_with(record, folder)
 
-    def _summary(self, record: Record, folder: RunFolder) -> None:
-        self.run.summary.update(
-            {
-                "top1": record.accuracy.top1,
-                "top5": record.accuracy.top5,
-                "last5_top1": record.last5_top1,
-                "packed": {**asdict(record.packed), "latency_ms": record.packed.median_latency_ms},
-                "cost": asdict(record.cost),
-                "weight_digest": record.weight_digest,
-            }
-        )
-        if self.settings.tracking.mode == "online":
-            import wandb
+    def _close_with(self, record: Record, folder: RunFolder) -> None:
+        import wandb
 
-            for kind, path in (("record", folder.path / "record.json"), ("packed", folder.packed)):
-                artifact = wandb.Artifact(f"{kind}-{record.run_id}", type=kind)
-                artifact.add_file(str(path))
-                self.run.log_artifact(artifact)
+        if record.packed.top1 is not None and self.sent == len(record.curve):
+            self.run.log({"epoch": record.curve[-1].epoch, "packed_top1": record.packed.top1})
+            self.sent += 1
+        self.run.summary.update(closing_facts(record))
+        for kind, path in (("record", folder.path / "record.json"), ("packed", folder.packed)):
+            artifact = wandb.Artifact(f"{kind}-{record.run_id}", type=kind)
+            # neither file changes any more: it is sent from where it lies, now or by `wandb sync`, and never copied
+            artifact.add_file(str(path), policy="immutable", skip_cache=True)
+            self.run.log_artifact(artifact)
 
     def close(self, exit_code: int) -> None:
         """End the W&B run and wait, but not for ever, until the server has all of it."""
@@ -134,7 +145,7 @@ class WandbTracker:
             if not self.lost:
                 print(
                     f"W&B does not have all of run {self.run_id} ({_first_line(error)}); the run itself is not "
-                    f"affected; send the rest with: wandb sync {Path(self.settings.runs) / 'wandb'}/*-{self.run_id}",
+                    f"affected; send the rest with: wandb sync {Path(self.settings.runs) / 'wandb'}/*-{self.wandb_id}",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -147,6 +158,7 @@ def tracked(tracker: WandbTracker | None) -> Iterator[None]:
     if tracker is None:
         yield
         return
+    tracker.prepare()
     try:
         yield
     except BaseException:
@@ -155,59 +167,28 @@ def tracked(tracker: WandbTracker | None) -> Iterator[None]:
     tracker.close(exit_code=0)
 
 
-def check_online(settings: Settings) -> None:
-    """Refuse online tracking that cannot work, before anything starts. Raises SettingsError."""
-    if settings.tracking.name == "wandb" and settings.tracking.mode == "online":
-        check_key(settings)
-        check_server()
-
-
-def check_key(settings: Settings) -> None:
-    """Online tracking without a key would ask a question; refuse it before anything starts."""
-    if settings.tracking.name == "wandb" and settings.tracking.mode == "online" and "WANDB_API_KEY" not in os.environ:
-        raise SettingsError(
-            "tracking.mode=online needs the environment variable WANDB_API_KEY: set it or choose offline"
-        )
-
-
-def check_server() -> None:
-    """Ask for any answer at all: W&B itself would try for ``init_timeout`` seconds, with the data already loaded."""
-    import wandb
-
-    chosen = wandb.setup().settings
-    if chosen.http_proxy or chosen.https_proxy:  # W&B's own proxies are not ours to use
-        return
-    try:
-        urllib.request.urlopen(chosen.base_url, timeout=FIRST_ANSWER).close()
-    except urllib.error.HTTPError:
-        pass  # an answer
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        if not isinstance(reason, ssl.SSLError):  # W&B may know certificates that Python does not
-            raise SettingsError(
-                f"the W&B server {chosen.base_url} cannot be reached ({reason}): "
-                "choose tracking.mode=offline and send the run later with wandb sync"
-            ) from None
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class TrackerCallback(pl.callbacks.Checkpoint):
-    """Sends the curve from the process that trains; Lightning calls it once the epoch's row is there."""
+    """Sends the curve from the process that trains; Lightning calls it once the epoch's row is there.
 
-    def __init__(self, tracker: WandbTracker) -> None:
+    ``diagnostics`` has to be called before it.
+    """
+
+    def __init__(self, tracker: WandbTracker, diagnostics: Diagnostics) -> None:
         self.tracker = tracker
+        self.diagnostics = diagnostics
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if trainer.is_global_zero:
             self.tracker.open()
-            self.tracker.rows(pl_module.curve)
+            self.tracker.rows(pl_module.curve, self.diagnostics.lines)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if trainer.is_global_zero:
-            self.tracker.rows(pl_module.curve)
+            self.tracker.rows(pl_module.curve, self.diagnostics.lines)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         self._end(trainer, exit_code=0)

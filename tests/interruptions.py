@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 from bnn_ablate.identity import ids_of
 from bnn_ablate.settings import Settings
@@ -100,12 +101,13 @@ def train_and_fail_to_pack(settings: Settings) -> None:
 
 
 def exit_as_the_command_line_does(settings: Settings) -> None:
-    from bnn_ablate.job import train as train_or_interrupt
+    from bnn_ablate.outcome import attempt
+    from bnn_ablate.store import Store
 
-    try:
-        train_or_interrupt(settings, ids_of(settings), "tiny")
-    except KeyboardInterrupt:
-        os._exit(130)
+    ids = ids_of(settings)
+    outcome = attempt(settings, ids, "tiny", Store(Path(settings.runs)).run(ids.run_id))
+    if outcome.kind != "done":
+        os._exit(130 if outcome.kind == "stopped" else 1)
 
 
 def command_line(arguments: list[str], output: str) -> None:

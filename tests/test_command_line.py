@@ -129,7 +129,7 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_no_run(overrides, sentence
 
 
 def test_ctrl_c_leaves_a_sentence_and_a_run_that_continues(bnn_ablate, store):
-    grid = ["-m", "grad=ste,approxsign"]
+    grid = ["-m", "hydra/launcher=basic", "grad=ste,approxsign"]
     code, output = bnn_ablate(*grid, how=command_line_stopped_at_step, with_=(7,))
     assert code == 130
     assert "repeat the same command to continue" in output
@@ -141,7 +141,7 @@ def test_ctrl_c_leaves_a_sentence_and_a_run_that_continues(bnn_ablate, store):
 
 
 def test_a_full_disk_leaves_finished_runs_whole_and_one_sentence(bnn_ablate, store):
-    grid = ["-m", "grad=ste,approxsign", "order=post,pre"]
+    grid = ["-m", "hydra/launcher=basic", "grad=ste,approxsign", "order=post,pre"]
     code, output = bnn_ablate(*grid, how=command_line_on_a_full_disk, with_=(5,))
     assert code == 1
     assert output.count("no space left on the disk") == 1

@@ -188,7 +188,7 @@ def test_labels_name_the_option_of_every_axis(make_settings):
     assert "seed" not in found
 
 
-@pytest.mark.parametrize("module", ["bnn_ablate.__main__", "bnn_ablate.job", "bnn_ablate.study_callback"])
+@pytest.mark.parametrize("module", ["bnn_ablate.__main__", "bnn_ablate.job", "bnn_ablate.folder_callback"])
 def test_the_command_line_does_not_wait_for_torch(module):
     code = (
         f"import sys, {module}; sys.exit(any(name in sys.modules for name in ('torch', 'pandas', 'wandb', 'sklearn')))"

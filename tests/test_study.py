@@ -14,6 +14,10 @@ from bnn_ablate.study import Job, add_run, asked, default_name, plan_jobs, read_
 GRID = ["scaling=none,channel", "grad=ste,approxsign"]
 
 
+def planned(*overrides: str, run_id: str | None = None) -> Job:
+    return Job(overrides=asked(list(overrides)), run_id=run_id)
+
+
 def jobs(studies: Path, name: str) -> list[Job]:
     return read_study(study_path(studies, name)).jobs
 
@@ -53,27 +57,40 @@ def test_a_smoke_run_is_asked_for_and_other_trainers_are_not() -> None:
 
 
 def test_planned_jobs_stand_in_the_order_of_the_command_before_any_has_run(tmp_path: Path) -> None:
-    plan_jobs(tmp_path, "s", [["scaling=none", "seed=0", "runs=r"], ["scaling=channel", "seed=0", "runs=r"]])
+    jobs_given = [planned("scaling=none", "seed=0", run_id="a" * 12), planned("scaling=channel", "seed=0")]
+    plan_jobs(tmp_path, "s", jobs_given)
     assert jobs(tmp_path, "s") == [
-        Job(overrides=["scaling=none", "seed=0"], run_id=None),
+        Job(overrides=["scaling=none", "seed=0"], run_id="a" * 12),
         Job(overrides=["scaling=channel", "seed=0"], run_id=None),
     ]
 
 
 def test_a_second_command_adds_its_jobs_and_loses_no_run(tmp_path: Path) -> None:
-    plan_jobs(tmp_path, "s", [["scaling=none"], ["scaling=channel"]])
-    add_run(tmp_path, "s", ["scaling=none"], "a" * 12)
-    plan_jobs(tmp_path, "s", [["scaling=none"], ["scaling=xnor"]])
+    plan_jobs(tmp_path, "s", [planned("scaling=none", run_id="a" * 12), planned("scaling=channel", run_id="b" * 12)])
+    plan_jobs(tmp_path, "s", [planned("scaling=none", run_id="a" * 12), planned("scaling=xnor", run_id="c" * 12)])
     assert jobs(tmp_path, "s") == [
         Job(overrides=["scaling=none"], run_id="a" * 12),
-        Job(overrides=["scaling=channel"], run_id=None),
-        Job(overrides=["scaling=xnor"], run_id=None),
+        Job(overrides=["scaling=channel"], run_id="b" * 12),
+        Job(overrides=["scaling=xnor"], run_id="c" * 12),
     ]
 
 
+def test_a_job_that_has_become_another_run_points_to_the_new_one(tmp_path: Path) -> None:
+    plan_jobs(tmp_path, "s", [planned("scaling=none", run_id="a" * 12)])
+    plan_jobs(tmp_path, "s", [planned("scaling=none", run_id="b" * 12)])
+    assert jobs(tmp_path, "s") == [Job(overrides=["scaling=none"], run_id="b" * 12)]
+
+
+def test_a_sweep_that_is_asked_again_leaves_its_file_alone(tmp_path: Path) -> None:
+    plan_jobs(tmp_path, "s", [planned("scaling=none", run_id="a" * 12)])
+    written = study_path(tmp_path, "s").stat().st_mtime_ns
+    plan_jobs(tmp_path, "s", [planned("scaling=none", run_id="a" * 12)])
+    assert study_path(tmp_path, "s").stat().st_mtime_ns == written
+
+
 def test_a_job_in_another_order_of_words_is_the_same_job(tmp_path: Path) -> None:
-    plan_jobs(tmp_path, "s", [["scaling=none", "grad=ste"]])
-    plan_jobs(tmp_path, "s", [["grad=ste", "scaling=none"]])
+    plan_jobs(tmp_path, "s", [planned("scaling=none", "grad=ste", run_id="a" * 12)])
+    plan_jobs(tmp_path, "s", [planned("grad=ste", "scaling=none", run_id="a" * 12)])
     add_run(tmp_path, "s", ["grad=ste", "scaling=none"], "a" * 12)
     assert [job.run_id for job in jobs(tmp_path, "s")] == ["a" * 12]
 
@@ -96,5 +113,5 @@ def test_a_broken_study_is_an_error_that_names_the_file_and_is_not_overwritten(t
     path = study_path(tmp_path, "s")
     path.write_text(text)
     with pytest.raises(RecordError, match=r"s\.json"):
-        plan_jobs(tmp_path, "s", [["seed=0"]])
+        plan_jobs(tmp_path, "s", [planned("seed=0")])
     assert path.read_text() == text

@@ -25,7 +25,7 @@ from bnn_ablate.bench.peers import KINDS, UNMEASURED
 from bnn_ablate.bench.results import Results, title_of
 from bnn_ablate.bench.tables import group_table, layer_table, summary
 from bnn_ablate.console import say
-from bnn_ablate.job import PLAIN_ERRORS
+from bnn_ablate.outcome import PLAIN_ERRORS
 from bnn_ablate.packed import EngineError, pack
 from bnn_ablate.packed.engine import MAX_THREADS
 from bnn_ablate.packed.library import chosen_kernel

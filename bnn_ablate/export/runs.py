@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bnn_ablate.export.errors import ExportError
-from bnn_ablate.job import PLAIN_ERRORS
 from bnn_ablate.models import shapes_of
+from bnn_ablate.outcome import PLAIN_ERRORS
 from bnn_ablate.packed.file import read_graph
 from bnn_ablate.packed.fold import fold
 from bnn_ablate.packed.graph import Graph, GraphError

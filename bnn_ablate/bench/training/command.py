@@ -36,7 +36,7 @@ from bnn_ablate.bench.training.processes import (
 from bnn_ablate.bench.training.results import Results
 from bnn_ablate.bench.training.table import group_table, summary
 from bnn_ablate.console import say
-from bnn_ablate.job import PLAIN_ERRORS
+from bnn_ablate.outcome import PLAIN_ERRORS
 from bnn_ablate.packed import EngineError
 from bnn_ablate.packed.engine import MAX_THREADS
 from bnn_ablate.packed.library import chosen_kernel

@@ -1,0 +1,154 @@
+"""A sweep from its overrides to its end: jobs, study, launcher, exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobReturn, JobStatus
+from omegaconf import DictConfig
+
+from bnn_ablate.console import say
+from bnn_ablate.job import done_line, session
+from bnn_ablate.record import RecordError
+from bnn_ablate.settings import SettingsError, check_study
+from bnn_ablate.store import Store
+from bnn_ablate.study import Job, asked, default_name, plan_jobs
+from bnn_ablate.sweep.expand import Overrides
+from bnn_ablate.sweep.jobs import SweepJob, SweepJobs, sweep_jobs
+
+
+class ConfigLoader(Protocol):
+    """What composes a job's configuration: Hydra's own loader."""
+
+    def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig: ...
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a launcher of ours is given: the study's name, the store of its runs, and all its jobs."""
+
+    study: str
+    store: Store
+    jobs: SweepJobs
+
+
+def sweep(
+    overrides: Sequence[Override],
+    expand: Callable[[Sequence[Override]], list[Overrides]],
+    launcher: Any,
+    loader: ConfigLoader,
+    config: DictConfig,
+) -> list[JobReturn]:
+    """Do what the command line asks with ``launcher``; failures are counted in :data:`bnn_ablate.job.session`.
+
+    ``launcher`` is one of ours, which takes the composed jobs, or any other of Hydra's, which gets the overrides of the
+    runs that are not done.
+    """
+    with one_sentence(config):
+        expanded = expand(overrides)
+        name = study_name(config, [str(override.input_line) for override in overrides])
+    return _launched([(*one, f"study={name}") for one in expanded], name, launcher, loader, config)
+
+
+def launch(
+    job_overrides: Sequence[Sequence[str]], launcher: Any, loader: ConfigLoader, config: DictConfig
+) -> list[JobReturn]:
+    """The same for the jobs of another sweeper, which come as overrides; of several batches each is a call."""
+    with one_sentence(config):
+        name = study_name(config, list(config.hydra.overrides.task))
+    return _launched([(*one, f"study={name}") for one in job_overrides], name, launcher, loader, config)
+
+
+def _launched(
+    overrides: Sequence[Overrides], name: str, launcher: Any, loader: ConfigLoader, config: DictConfig
+) -> list[JobReturn]:
+    jobs = sweep_jobs(overrides, lambda one: loader.load_sweep_config(config, list(one)))
+    planned = Sweep(name, Store(Path(config.runs)), jobs)
+    session.failures += len(jobs.refused)
+    if not getattr(launcher, "tells_refused", False):
+        for refused in jobs.refused:
+            say(f"error: {refused.reason}  ({refused.label})")
+    with one_sentence(config):
+        if hasattr(launcher, "launch_jobs"):
+            launcher.launch_jobs(planned)
+        elif jobs.jobs:
+            launch_elsewhere(planned, launcher)
+    return [_job_return(one) for one in overrides]
+
+
+def _job_return(overrides: Overrides) -> JobReturn:
+    """What Hydra expects of a job. Failures are told by the store; raised here they would hide the other jobs."""
+    return JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=None)
+
+
+def launch_elsewhere(planned: Sweep, launcher: Any) -> None:
+    """Hand the runs that are not done to a launcher that is not ours: SLURM, Ray, Hydra's own.
+
+    What became of them is read from their folders: an engine's own account is lost with the first job that fails.
+    """
+    write_study(planned)
+    waiting = []
+    for job in planned.jobs.jobs:
+        record = planned.store.run(job.run_id).record()
+        if record is None:
+            waiting.append(job)
+        else:
+            say(done_line(record, job.label, "already done"))
+    counted = session.failures
+    if waiting:
+        try:
+            launcher.launch([list(job.overrides) for job in waiting], initial_job_idx=0)
+        except Exception as error:  # an engine raises what it likes for a job that it lost
+            say(f"error: {type(launcher).__name__} lost jobs ({type(error).__name__}: {first_line(error)})")
+    lost = [job for job in waiting if not (planned.store.run(job.run_id).path / "record.json").exists()]
+    session.failures = counted + len(lost)
+    if lost:
+        say(f"{len(lost)} of {len(waiting)} runs have no record yet; repeat the command to go on with them")
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where there is none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def write_study(planned: Sweep) -> None:
+    """Write down the whole sweep before its first run starts, so that a table can tell what is missing."""
+    session.store, session.study = planned.store, planned.study
+    jobs = [Job(overrides=asked(list(job.overrides)), run_id=job.run_id) for job in planned.jobs.jobs]
+    jobs += [Job(overrides=asked(list(job.overrides)), run_id=None) for job in planned.jobs.refused]
+    plan_jobs(planned.store.studies, planned.study, jobs)
+
+
+def study_name(config: DictConfig, overrides: list[str]) -> str:
+    """``study=NAME``, or the swept axes with a hash of what is asked, and before it a sweeper other than the grid."""
+    if config.study is not None:
+        check_study(config.study)
+        return str(config.study)
+    sweeper = config.hydra.runtime.choices["hydra/sweeper"]
+    name = default_name(overrides)
+    return name if sweeper in ("basic", "grid") else f"{sweeper}-{name}"
+
+
+@contextmanager
+def one_sentence(config: DictConfig) -> Iterator[None]:
+    """Leave with a sentence where the sweep cannot begin; Hydra would show a traceback."""
+    try:
+        yield
+    except OSError as error:
+        say(f"error: runs={config.runs} cannot be written: {error.strerror}")
+        sys.exit(1)
+    except (RecordError, SettingsError) as error:
+        say(f"error: {error}")
+        sys.exit(1)
+
+
+def not_done(planned: Sweep) -> list[SweepJob]:
+    """The jobs without a record, in order."""
+    return [job for job in planned.jobs.jobs if planned.store.run(job.run_id).record() is None]
