@@ -74,14 +74,18 @@ def perform(config: DictConfig) -> None:
 
 def settings_of(config: DictConfig) -> Settings:
     """The composed configuration as checked values; what is left out or cannot be resolved is a SettingsError."""
+    return read_settings(plain_of(config))
+
+
+def plain_of(config: DictConfig) -> Any:
+    """The composed configuration as plain values; what is left out or cannot be resolved is a SettingsError."""
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise SettingsError(f"{missing[0]} has no default: give it as {missing[0]}=VALUE")
     try:
-        plain: Any = OmegaConf.to_container(config, resolve=True)
+        return OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise SettingsError(str(error).splitlines()[0]) from None
-    return read_settings(plain)
 
 
 def done_line(record: Record, label: str, how: str) -> str:

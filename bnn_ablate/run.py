@@ -193,7 +193,7 @@ def train(
     report("running")
     saver = Saver(folder.checkpoint, trainer_settings.checkpoint_minutes)
     diagnostics = Diagnostics(diagnostics_file(folder))
-    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(folder.path.name), diagnostics]
+    callbacks: list[pl.Callback] = [MetricsFile(folder.metrics), ProgressDisplay(folder.path.name, tell), diagnostics]
     if tracker is not None:
         callbacks.append(TrackerCallback(tracker, diagnostics))
     callbacks.append(saver)

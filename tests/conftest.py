@@ -44,10 +44,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def composed(*overrides: str) -> DictConfig:
-    """The configuration that this command line composes."""
+def composed(*overrides: str, hydra: bool = False) -> DictConfig:
+    """The configuration that this command line composes, with Hydra's own part where asked for."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+        return compose("config", list(overrides), return_hydra_config=hydra)
 
 
 @pytest.fixture(scope="session")

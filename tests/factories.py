@@ -27,7 +27,7 @@ from bnn_ablate.report.labels import sorted_cells
 from bnn_ablate.report.runs import read_runs
 from bnn_ablate.report.tables import make_table, to_text
 from bnn_ablate.store import RunFolder, State, Status, Store
-from bnn_ablate.study import add_run, plan_jobs
+from bnn_ablate.study import Job, asked, plan_jobs
 
 #: Ten test images, so that accuracies are tenths.
 NUM_TEST = 10
@@ -198,10 +198,11 @@ def put_status(root: Path, record: Record, state: State, error: str | None = Non
 def put_study(root: Path, name: str, jobs: Sequence[tuple[str, Record | None]]) -> None:
     """Plan a study: each job's overrides as typed, and the run it became."""
     studies = Store(root).studies
-    plan_jobs(studies, name, [overrides.split() for overrides, _ in jobs])
-    for overrides, record in jobs:
-        if record is not None:
-            add_run(studies, name, overrides.split(), record.run_id)
+    planned = [
+        Job(overrides=asked(overrides.split()), run_id=None if record is None else record.run_id)
+        for overrides, record in jobs
+    ]
+    plan_jobs(studies, name, planned)
 
 
 def put_grid(root: Path) -> str:

@@ -180,7 +180,7 @@ def test_a_folder_that_contradicts_itself_is_broken(problem: str, tmp_path: Path
 )
 def test_a_study_that_cannot_be_shown_is_a_problem(name: str, content: str | None, tmp_path: Path) -> None:
     studies = Store(tmp_path).studies
-    plan_jobs(studies, name, [["seed=0"]])
+    plan_jobs(studies, name, [Job(overrides=["seed=0"], run_id=None)])
     path = studies / f"{name}.json"
     if content == "renamed":
         path.rename(studies / "t.json")

@@ -65,15 +65,16 @@ def why_not(settings: Settings) -> str | None:
 
 
 def calibrate(asked: Mapping[Ask, Settings], costs: Mapping[str, CostFacts], budget: float = BUDGET) -> list[Pace]:
-    """Time a few steps of the networks that most runs ask for, one of each sizes first, until ``budget`` seconds.
+    """Time a few steps of one network of each family, and of others until ``budget`` seconds are over.
 
-    One network is timed in any case. What is asked for has to be possible (:func:`why_not`).
+    What is asked for has to be possible (:func:`why_not`).
     """
     end = time.perf_counter() + budget
     paces: list[Pace] = []
     keep_freed_memory()
+    at_least = len({(ask.place, ask.family) for ask in asked})
     for ask in in_order(list(asked)):
-        if paces and time.perf_counter() > end:
+        if len(paces) >= at_least and time.perf_counter() > end:
             break
         images = images_a_step(costs[ask.counted], ask.task.batch_size)
         seconds = step_seconds(asked[ask], images)
@@ -82,18 +83,24 @@ def calibrate(asked: Mapping[Ask, Settings], costs: Mapping[str, CostFacts], bud
 
 
 def in_order(asks: Sequence[Ask]) -> list[Ask]:
-    """One of each network in each place: first one of each sizes, the most frequent sizes first, then the others."""
+    """Each network of each place once: first one of each family, then one of each sizes, then the others.
+
+    The sizes that most of them have come first.
+    """
     distinct: dict[tuple[object, ...], Ask] = {}
     for ask in asks:
         distinct.setdefault((ask.place, ask.network, ask.task.batch_size if ask.place.gpu else None), ask)
     frequent = Counter((ask.place, ask.sizes) for ask in asks)
+    by_frequency = sorted(distinct.values(), key=lambda ask: -frequent[ask.place, ask.sizes])
+    families: set[tuple[object, str]] = set()
     turns: Counter[tuple[object, str]] = Counter()
-    placed = []
-    for ask in distinct.values():
-        group = (ask.place, ask.sizes)
-        placed.append((turns[group], -frequent[group], ask))
-        turns[group] += 1
-    return [ask for _, _, ask in sorted(placed, key=lambda place: place[:2])]
+    turn_of: dict[Ask, tuple[bool, int]] = {}
+    for ask in by_frequency:
+        family, sizes = (ask.place, ask.family), (ask.place, ask.sizes)
+        turn_of[ask] = (family in families, turns[sizes])
+        families.add(family)
+        turns[sizes] += 1
+    return sorted(by_frequency, key=lambda ask: turn_of[ask])
 
 
 def images_a_step(cost: CostFacts, batch_size: int) -> int:

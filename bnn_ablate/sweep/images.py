@@ -38,7 +38,7 @@ def image_counts(data: Data) -> ImageCounts:
         train, test = SIZES[data.name]
     made = data.name == "synthetic"
     train, test = _limited(train, data.limit_train, made=made), _limited(test, data.limit_test, made=made)
-    return ImageCounts(train=train - data.holdout, holdout=data.holdout, test=test)
+    return ImageCounts(train=max(0, train - data.holdout), holdout=data.holdout, test=test)
 
 
 def _limited(count: int, limit: int | str, *, made: bool) -> int:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from bnn_ablate.data.identity import data_checksum
 from bnn_ablate.identity import Ids, ids_of
-from bnn_ablate.job import settings_of
+from bnn_ablate.job import plain_of
 from bnn_ablate.outcome import PLAIN_ERRORS
 from bnn_ablate.pretraining import float_settings
-from bnn_ablate.settings import Data, Settings
+from bnn_ablate.settings import Data, Settings, read_settings
 from bnn_ablate.study import asked
+from bnn_ablate.sweep.compose import Compose, Plain, composed
 from bnn_ablate.sweep.expand import Overrides
-
-#: Composes one job's configuration from its overrides.
-Compose = Callable[[Sequence[str]], DictConfig]
-
-#: Below so many configurations, further processes cost more than they save: each takes Hydra about a tenth of a second.
-FEW = 24
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,8 @@ class SweepJobs:
     repeated: int
 
 
-def sweep_jobs(overrides: Sequence[Overrides], compose: Compose) -> SweepJobs:
-    """Compose, check and name each job.
+def sweep_jobs(overrides: Sequence[Overrides], compose: Compose, folders: Sequence[Path]) -> SweepJobs:
+    """Compose, check and name each job; ``folders`` are those that options are looked for in.
 
     What Hydra cannot compose is an error of the whole sweep, which ``compose`` raises before anything has started; a
     combination that our own checks refuse is one refused job.
@@ -71,9 +67,9 @@ def sweep_jobs(overrides: Sequence[Overrides], compose: Compose) -> SweepJobs:
     checksums = _Checksums()
     jobs: dict[str, SweepJob] = {}
     refused = []
-    for one, label, config in zip(overrides, labels, composed(overrides, compose), strict=True):
+    for one, label, read in zip(overrides, labels, _readers(overrides, compose, folders), strict=True):
         try:
-            settings = settings_of(config)
+            settings = read()
             ids = ids_of(settings, checksum=checksums.of(settings.data))
             first = float_settings(settings)
             needs = None if first is None else ids_of(first, checksum=ids.checksum).run_id
@@ -120,45 +116,30 @@ def labels_of(overrides: Sequence[Overrides]) -> list[str]:
     return [label if label else "baseline" for label in labels]
 
 
-def composed(overrides: Sequence[Overrides], compose: Compose) -> list[DictConfig]:
-    """The configuration of each job, without the part of Hydra.
+class _Reader:
+    """Checked settings of one cell's jobs: what they share is resolved once, which takes longer than the check."""
 
-    Jobs that differ in their seed only are composed once: setting one number is the same, and fifty times as fast. Many
-    are composed by several processes.
-    """
-    without_seed = [tuple(text for text in one if not text.startswith("seed=")) for one in overrides]
-    distinct = list(dict.fromkeys(without_seed))
-    plain = _Plain(compose)
-    if len(distinct) < FEW:
-        found = [plain(one) for one in distinct]
-    else:
-        # forked, because what composes belongs to this process; nothing here has started a thread yet
-        with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
-            found = pool.map(plain, distinct, chunksize=4)
-    by_overrides = dict(zip(distinct, found, strict=True))
-    configs = []
-    for one, key in zip(overrides, without_seed, strict=True):
-        config = OmegaConf.create(by_overrides[key])
-        for text in one:
-            if text.startswith("seed="):
-                config.seed = OmegaConf.from_dotlist([text]).seed
-        configs.append(config)
-    return configs
+    def __init__(self, plain: Plain) -> None:
+        self.plain = plain
+        self.resolved: Any = None
+        # a value made from the seed is another one for each seed
+        self.shared = "${seed" not in json.dumps(plain)
+
+    def read(self, seed: Any) -> Settings:
+        if self.resolved is None or not self.shared:
+            self.resolved = plain_of(OmegaConf.create({**self.plain, "seed": seed}))
+        return read_settings({**self.resolved, "seed": seed})
 
 
-class _Plain:
-    """Composes to plain containers, which other processes can send; interpolations stay as they are written."""
-
-    def __init__(self, compose: Compose) -> None:
-        self.compose = compose
-
-    def __call__(self, overrides: Overrides) -> Any:
-        config = self.compose(overrides)
-        with open_dict(config):
-            del config["hydra"]
-        return OmegaConf.to_container(config, resolve=False)
-
-
-def renamed(job: SweepJob, study: str) -> SweepJob:
-    """The job as part of that study."""
-    return replace(job, settings=replace(job.settings, study=study))
+def _readers(
+    overrides: Sequence[Overrides], compose: Compose, folders: Sequence[Path]
+) -> Iterator[Callable[[], Settings]]:
+    """What reads the settings of each job. Jobs that differ in their seed only are composed once."""
+    cells = [tuple(text for text in one if not text.startswith("seed=")) for one in overrides]
+    distinct = list(dict.fromkeys(cells))
+    readers = {cell: _Reader(plain) for cell, plain in zip(distinct, composed(distinct, compose, folders), strict=True)}
+    for one, cell in zip(overrides, cells, strict=True):
+        seeds = [text for text in one if text.startswith("seed=")]
+        reader = readers[cell]
+        seed = OmegaConf.from_dotlist(seeds[-1:]).seed if seeds else reader.plain["seed"]
+        yield partial(reader.read, seed)

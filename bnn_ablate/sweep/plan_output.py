@@ -13,7 +13,7 @@ from bnn_ablate.sweep.planning import Plan, PlannedRun
 
 def run_fields(run: PlannedRun) -> dict[str, Any]:
     """One run as plain values. ``seconds_left`` is 0 where nothing is left for this sweep, null where nobody knows."""
-    idle = not run.standing.left
+    idle = not run.standing.to_do
     return {
         "run_id": run.job.run_id,
         "cell_id": run.job.ids.cell_id,

@@ -58,7 +58,7 @@ def _run_row(run: PlannedRun, *, label: bool) -> Row:
         run.job.run_id,
         f"{standing.state}{reached}",
         _time([run]),
-        "?" if run.standing.left and run.left is None else _left([run]),
+        "?" if run.standing.to_do and run.left is None else _left([run]),
         _size([run]),
     )
 
@@ -100,7 +100,7 @@ def _time(runs: Sequence[PlannedRun]) -> str:
 
 def _left(runs: Sequence[PlannedRun]) -> str:
     left = [run.left.seconds for run in runs if run.left is not None]
-    unknown = any(run.standing.left and run.left is None for run in runs)
+    unknown = any(run.standing.to_do and run.left is None for run in runs)
     return (f"> {duration(sum(left))}" if unknown else duration(sum(left))) if left else "?" if unknown else ""
 
 
@@ -122,14 +122,12 @@ def bytes_text(size: int) -> str:
 def _table(rows: Sequence[Row]) -> list[str]:
     """Columns as wide as they need to be; labels take the rest of the width, on several lines where they must."""
     wrapped: list[list[tuple[str, ...]]] = [[(cell,) for cell in TITLES]]
-    wrapped += [
-        [tuple(textwrap.wrap(cell, STATE_WIDTH)) if i == 3 else (cell,) for i, cell in enumerate(r)] for r in rows
-    ]
+    wrapped += [[tuple(_wrapped(cell, STATE_WIDTH)) if i == 3 else (cell,) for i, cell in enumerate(r)] for r in rows]
     widths = [max((len(line) for row in wrapped for line in row[i]), default=0) for i in range(len(TITLES))]
     widths[0] = min(widths[0], max(LEAST_LABEL, WIDTH - sum(widths[1:]) - len(GAP) * (len(TITLES) - 1)))
     lines = []
     for row in wrapped:
-        row[0] = tuple(textwrap.wrap(row[0][0], widths[0], break_long_words=False)) if row[0][0] else ("",)
+        row[0] = tuple(_wrapped(row[0][0], widths[0]))
         for number in range(max(len(cell) for cell in row)):
             texts = [cell[number] if number < len(cell) else "" for cell in row]
             aligned = [
@@ -138,6 +136,11 @@ def _table(rows: Sequence[Row]) -> list[str]:
             ]
             lines.append(GAP.join(aligned).rstrip())
     return lines
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> list[str]:
+    """Lines broken between words only, so that paths and overrides can be copied."""
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _sums(plan: Plan) -> list[str]:
@@ -162,7 +165,7 @@ def _sums(plan: Plan) -> list[str]:
             lines.append("  warning: that is more than there is: make room, or give runs=FOLDER on another disk")
     if plan.unreadable:
         lines.append(f"{counted(plan.unreadable, 'record')} of other runs cannot be read and told nothing")
-    return [part for line in lines for part in textwrap.wrap(line, WIDTH, subsequent_indent="    ")]
+    return [part for line in lines for part in _wrapped(line, WIDTH, indent="    ")]
 
 
 def _remarks(plan: Plan) -> list[str]:
@@ -182,10 +185,12 @@ def _remarks(plan: Plan) -> list[str]:
 def _time_left(plan: Plan) -> str:
     text = duration(plan.seconds_left)
     if plan.unknown:
-        text += f", and {counted(len(plan.unknown), 'run')} of which nothing is known"
+        text += f" and {counted(len(plan.unknown), 'run')} of unknown time"
+    if any(run.standing.state == "running" for run in plan.runs):
+        text += ", without what other processes train"
     if plan.wall_seconds is not None and plan.at_a_time is not None and plan.at_a_time > 1:
         text += (
-            f"; {duration(plan.wall_seconds)} with {plan.at_a_time} runs at a time (hydra.launcher.n_jobs), if each is "
-            "as fast as alone"
+            f"; {duration(plan.wall_seconds)} with {plan.at_a_time} at a time (hydra.launcher.n_jobs), each as fast as "
+            "alone"
         )
     return text

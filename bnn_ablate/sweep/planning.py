@@ -76,7 +76,7 @@ class Plan:
     @property
     def unknown(self) -> list[PlannedRun]:
         """Runs that are left and have no estimate."""
-        return [run for run in self.runs if run.standing.left and run.left is None]
+        return [run for run in self.runs if run.standing.to_do and run.left is None]
 
 
 def print_plan(planned: Sweep, *, n_jobs: NJobs, output: str) -> None:
@@ -96,7 +96,7 @@ def make_plan(planned: Sweep, n_jobs: NJobs) -> Plan:
     little."""
     store, jobs = planned.store, planned.jobs.jobs
     standings = {job.run_id: standing_of(store.run(job.run_id)) for job in jobs}
-    needed = {job.needs for job in jobs if standings[job.run_id].left}
+    needed = {job.needs for job in jobs if standings[job.run_id].to_do}
     first = []
     for job in float_networks(jobs):
         standing = standing_of(store.run(job.run_id))
@@ -104,7 +104,7 @@ def make_plan(planned: Sweep, n_jobs: NJobs) -> Plan:
             first.append(job)
             standings[job.run_id] = standing
     every = [*first, *jobs]
-    left = [job for job in every if standings[job.run_id].left]
+    left = [job for job in every if standings[job.run_id].to_do]
     past = read_past(store) if left else Past((), {}, (), 0)
     outlook = look_ahead([job for job in left if _never(job, standings) is None], past, standings)
     runs = []
@@ -190,6 +190,9 @@ def _count(outlook: Sequence[Outlook], past: Past) -> None:
     impossible: dict[str, str] = {}
     for found in outlook:
         key = found.ask.counted
+        if found.ask.task.steps == 0:
+            found.remark = f"recipe.batch_size={found.ask.task.batch_size} is more than its training images"
+            continue
         if key not in costs and key not in impossible:
             from bnn_ablate.sweep.calibration import count
 

@@ -29,7 +29,7 @@ class Standing:
     remark: str | None
 
     @property
-    def left(self) -> bool:
+    def to_do(self) -> bool:
         """Whether a sweep has something to do here: not what is over, nor what another process is at."""
         return self.state in ("new", "stopped", "failed", "trained")
 

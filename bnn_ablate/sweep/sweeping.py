@@ -28,6 +28,8 @@ class ConfigLoader(Protocol):
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig: ...
 
+    def get_sources(self) -> list[Any]: ...
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -68,7 +70,7 @@ def launch(
 def _launched(
     overrides: Sequence[Overrides], name: str, launcher: Any, loader: ConfigLoader, config: DictConfig
 ) -> list[JobReturn]:
-    jobs = sweep_jobs(overrides, lambda one: loader.load_sweep_config(config, list(one)))
+    jobs = sweep_jobs(overrides, lambda one: loader.load_sweep_config(config, list(one)), folders_of(loader))
     planned = Sweep(name, Store(Path(config.runs)), jobs)
     session.failures += len(jobs.refused)
     if not getattr(launcher, "tells_refused", False):
@@ -80,6 +82,15 @@ def _launched(
         elif jobs.jobs:
             launch_elsewhere(planned, launcher)
     return [_job_return(one) for one in overrides]
+
+
+def folders_of(loader: ConfigLoader) -> list[Path]:
+    """The folders of options, conf/ and those of hydra.searchpath; not the checkout, which holds sweeps/ alone."""
+    return [
+        Path(source.path)
+        for source in loader.get_sources()
+        if source.scheme() == "file" and source.provider != "bnn_ablate"
+    ]
 
 
 def _job_return(overrides: Overrides) -> JobReturn:

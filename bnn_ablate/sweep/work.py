@@ -5,7 +5,7 @@ A step of ``B`` images of a network with ``P`` parameters and ``F`` float and ``
     STEP + PARAMETER P + B (IMAGE + FLOAT_MAC F + BINARY_MAC Q)
 
 Coefficients: least squares of relative errors over steps of 19 networks at 16 and 64 images each, on one thread of an
-Intel Xeon with AVX-512 (docs/LOG.md). Nobody is told these seconds: only ratios of two runs of one machine are used.
+AMD EPYC with AVX-512 (docs/LOG.md). Nobody is told these seconds: only ratios of two runs of one machine are used.
 """
 
 from __future__ import annotations
