@@ -84,7 +84,6 @@ BASE = {
     "c/one.yaml": "z: 1\n",
     "c/two.yaml": "z: 2\n",
 }
-BRINGS = "defaults:\n  - override /c@_global_.c: two\nx: 2\n"
 JOBS = grid(["a=one", "a=two"], ["b=one", "b=two"])
 
 
@@ -95,15 +94,11 @@ JOBS = grid(["a=one", "a=two"], ["b=one", "b=two"])
         {"config.yaml": "defaults:\n  - a: one\n  - b: one\n  - c: ${a}\n"},  # a choice that follows another
         {"config.yaml": "defaults: [a: one, b: one, _self_]\n", "a/two.yaml": "# @package other\nx: 2\n"},
         {
-            "config.yaml": "defaults: [a: one, b: one, c: one]\n",
-            "a/two.yaml": BRINGS,
-        },
-        {
             "config.yaml": "defaults: [a: one, b: one, _self_]\nb: {y: 7}\n"
         },  # the primary configuration has the last word
         {"config.yaml": "defaults: [_self_, a: one, b: one]\na: {w: 3}\n"},
     ],
-    ids=["plain", "interpolated", "package", "brings", "self_last", "self_first"],
+    ids=["plain", "interpolated", "package", "self_last", "self_first"],
 )
 def test_whatever_ties_options_together_is_composed_by_hydra(files, tmp_path):
     folder = write(tmp_path, {**BASE, **files})
