@@ -1,0 +1,1 @@
+"""``python -m bnn_ablate.runs``: what lies in a folder of runs, and what can be done with it. No torch but to retry."""
