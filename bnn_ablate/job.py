@@ -15,6 +15,7 @@ from bnn_ablate.identity import ids_of
 from bnn_ablate.outcome import PLAIN_ERRORS, Outcome, accuracy_of, attempt
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
+from bnn_ablate.states import retry_hint
 from bnn_ablate.store import RunFolder, Store
 from bnn_ablate.study import add_run, asked
 
@@ -61,7 +62,7 @@ def perform(config: DictConfig) -> None:
         say(done_line(record, label, "already done"))
     elif diverged:
         session.failures += 1
-        say(f"{diverged_line(folder)}{suffix}; delete {folder.path} to train it again")
+        say(f"{diverged_line(folder)}; {retry_hint(folder)}{suffix}")
     else:
         say(f"run {folder.path.name} starts{suffix}")
         outcome = attempt(settings, ids, label, folder)

@@ -6,6 +6,7 @@ process only, and opening it shows what another host has written. Clocks of two 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -18,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
@@ -29,6 +31,9 @@ HEARTBEAT_SECONDS = 15.0
 STALE_SECONDS = 120.0
 #: How often a heartbeat that may be of a dead process is looked at.
 SECONDS_BETWEEN_LOOKS = 1.0
+
+#: What file systems answer that have no locks, or whose lock server is not there: NFS, Lustre and FUSE, as mounted.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class RunBusyError(RuntimeError):
@@ -159,10 +164,7 @@ class Lease:
         """Return when ``found`` is stale or gone; raise RunBusyError when its maker lives."""
         left = STALE_SECONDS - self._age(found)
         end = time.monotonic() + left
-        if left > 0:
-            say(
-                f"{self.name}: {found.holder} gave a sign of life {STALE_SECONDS - left:.0f} s ago: waiting for another"
-            )
+        told = False
         while (rest := end - time.monotonic()) > 0:
             time.sleep(min(rest, SECONDS_BETWEEN_LOOKS))
             now = self.look()
@@ -170,6 +172,10 @@ class Lease:
                 return
             if now != found:
                 raise RunBusyError(f"{self.name} is being worked on by {now.holder}: wait for it")
+            if not told:
+                since = STALE_SECONDS - left
+                say(f"{self.name}: {found.holder} gave a sign of life {since:.0f} s ago: waiting for another")
+                told = True
 
     def _take_over(self, found: Seen) -> bool:
         """Put a heartbeat of ours in the place of ``found``; False where it is no longer there.
@@ -184,16 +190,16 @@ class Lease:
             raise RunBusyError(f"{self.name} is being taken over by another process: wait for it")
         try:
             now = self.look()
-            if now is None or now.content != found.content:
-                os.close(file)
-                claim.unlink()
-                return False
-            self._rename(claim)
+            if now is not None and now.content == found.content:
+                self._rename(claim)
+                self._file = file
+                return True
+            claim.unlink()
         except OSError:
             os.close(file)
             raise
-        self._file = file
-        return True
+        os.close(file)
+        return False
 
     def _rename(self, claim: Path) -> None:
         """The claim becomes the heartbeat: it ends when the heartbeat begins, wherever that breaks off."""
@@ -239,6 +245,41 @@ def held(lease: Lease, *, locked: bool) -> Iterator[None]:
         lease.release()
 
 
+@contextmanager
+def machine_lock(path: Path, *, timeout: float) -> Iterator[bool]:
+    """An advisory lock of the operating system on ``path``; yields False where the file system has none.
+
+    A process that dies gives it back. Raises filelock.Timeout where another one has it for ``timeout`` seconds; below
+    zero is for ever.
+    """
+    lock = FileLock(path, timeout=timeout, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
+
+
+@contextmanager
+def in_turn(lease: Lease, *, locked: bool) -> Iterator[None]:
+    """Hold ``lease`` for a moment, shorter than a heartbeat, after whoever holds it now; ``locked`` as above."""
+    while True:
+        try:
+            lease.acquire(locked=locked)
+        except RunBusyError:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+        else:
+            break
+    try:
+        yield
+    finally:
+        lease.release()
+
+
 def _beat(lease: Lease, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         try:
@@ -263,5 +304,6 @@ def boot() -> str:
 
 
 def job_id() -> str | None:
-    """The cluster's name for this process' job, where there is one."""
-    return os.environ.get("SLURM_JOB_ID")
+    """The cluster's name for this process' job, where there is one: of a job array ARRAY_NUMBER."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    return os.environ.get("SLURM_JOB_ID") if array is None else f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"

@@ -18,9 +18,9 @@ from bnn_ablate.store import CheckpointError, RunBusyError, RunFolder
 #: What a person can put right: one sentence is enough, a traceback would only hide it.
 PLAIN_ERRORS = (SettingsError, DataError, RecordError, RunBusyError, CheckpointError, PretrainingError)
 
-#: ``refused``: a person can put right what kept it from its end, and the sentence says how. ``stopped``: somebody asked,
-#: a checkpoint is there. ``busy``: another process is at it. ``disk full``: no room for the next file; what was written
-#: before is whole.
+#: ``refused``: a person can put right what kept it from its end, and the sentence says how. ``stopped``: somebody
+#: asked, a checkpoint is there. ``busy``: another process is at it. ``disk full``: no room for the next file; what was
+#: written before is whole.
 Kind = Literal["done", "refused", "failed", "diverged", "stopped", "busy", "disk full"]
 
 

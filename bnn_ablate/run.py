@@ -30,7 +30,7 @@ from bnn_ablate.progress import MetricsFile, ProgressDisplay, quiet_lightning
 from bnn_ablate.record import Record
 from bnn_ablate.result import check_engine, make_record
 from bnn_ablate.settings import Settings, SettingsError, Trainer
-from bnn_ablate.states import status_of
+from bnn_ablate.states import retry_hint, status_of
 from bnn_ablate.store import RunBusyError, RunFolder, State, Store
 from bnn_ablate.synced_norm import synchronise_norms
 from bnn_ablate.tracking import TrackerCallback, WandbTracker, tracked, tracker_for
@@ -150,9 +150,7 @@ def train_float_network(settings: Settings, cell: Ids) -> None:
     while folder.record() is None:
         status = folder.status()
         if status is not None and status.state == "diverged":
-            raise PretrainingError(
-                f"{what}, run {ids.run_id}, diverged: {status.error}; delete {folder.path} to train it again"
-            )
+            raise PretrainingError(f"{what}, run {ids.run_id}, diverged: {status.error}; {retry_hint(folder)}")
         try:
             run(first, ids, what, job_type="pretrain", announce=f"run {ids.run_id} starts  ({what})")
         except RunBusyError as busy:

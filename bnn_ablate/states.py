@@ -8,7 +8,7 @@ import traceback
 
 from bnn_ablate.identity import Ids, plain_config
 from bnn_ablate.settings import Settings
-from bnn_ablate.store import State, Status, job_id, now
+from bnn_ablate.store import RunFolder, State, Status, job_id, now
 
 
 def status_of(
@@ -33,3 +33,8 @@ def status_of(
         error=sentence,
         traceback=None if error is None else "".join(traceback.format_exception(error)),
     )
+
+
+def retry_hint(folder: RunFolder) -> str:
+    """How a person has a run trained again that is not by itself."""
+    return f"to train it again: python -m bnn_ablate.runs retry {folder.path.name} runs={folder.path.parent}"

@@ -8,6 +8,8 @@
                   output.log        what its process printed, where a sweep started it
                   record.json       written last and by rename: it exists if and only if the run is done
                   evaluations/*.json   what `python -m bnn_ablate.evaluate` measured later
+                  diverged-TIME/    what a diverged training left that `python -m bnn_ablate.runs retry` started anew
+    runs/.removed/                  folders on their way out; empty but for a moment
     runs/studies/<name>.json        which runs a sweep is made of
 
 Every file but metrics.csv and output.log is written to a temporary name beside it, forced to the disk, and renamed.
@@ -15,33 +17,28 @@ Every file but metrics.csv and output.log is written to a temporary name beside 
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checked import STRICT
-from bnn_ablate.lease import Lease, RunBusyError, held, job_id
+from bnn_ablate.lease import Lease, RunBusyError, held, job_id, machine_lock
 from bnn_ablate.record import Record, RecordError, read_record, record_to_json
 
 __all__ = ["CheckpointError", "RunBusyError", "RunFolder", "State", "Status", "Store", "job_id", "now"]
 
 #: ``trained``: only packing and evaluation are left. ``stopped``: interrupted by a person or the cluster, resumable.
 State = Literal["running", "stopped", "trained", "failed", "diverged", "done"]
-
-
-#: What file systems answer that have no locks, or whose lock server is not there: NFS, Lustre and FUSE, as mounted.
-NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class CheckpointError(RuntimeError):
@@ -91,6 +88,11 @@ class RunFolder:
     @property
     def packed(self) -> Path:
         return self.path / "packed.safetensors"
+
+    @property
+    def output(self) -> Path:
+        """What the run's processes printed, where a sweep started them; each attempt appends."""
+        return self.path / "output.log"
 
     @property
     def evaluations(self) -> Path:
@@ -162,20 +164,14 @@ class RunFolder:
     @contextmanager
     def _lock_of_machine(self) -> Iterator[bool]:
         """Yields whether there is a lock: some file systems have none. Raises RunBusyError when another one has it."""
-        lock = FileLock(self.path / "lock", timeout=0, fallback_to_soft=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            found = self._lease.look()
-            holder = "another process" if found is None else found.holder
-            raise RunBusyError(f"{self._lease.name} is being worked on by {holder}: wait for it") from None
-        except OSError as error:
-            if error.errno not in NO_LOCKS:
-                raise
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
+        with ExitStack() as stack:
+            try:
+                locked = stack.enter_context(machine_lock(self.path / "lock", timeout=0))
+            except Timeout:
+                found = self._lease.look()
+                holder = "another process" if found is None else found.holder
+                raise RunBusyError(f"{self._lease.name} is being worked on by {holder}: wait for it") from None
+            yield locked
 
 
 class Store:

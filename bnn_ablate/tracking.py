@@ -93,7 +93,7 @@ class WandbTracker:
             settings=wandb.Settings(silent=True, console="off", finish_timeout_raises=True, **patience),
         )
         self.sent = self.run.starting_step  # an epoch is a step; run.step is 0 right after resuming (wandb 0.31)
-        self.run.define_metric("epoch")
+        self.run.define_metric("epoch", hidden=True)  # a chart of it would be a diagonal
         self.run.define_metric("*", step_metric="epoch")
 
     def rows(self, curve: list[Epoch], diagnostics: Iterable[Diagnostic]) -> None:

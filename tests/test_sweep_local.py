@@ -163,4 +163,5 @@ def test_a_run_that_is_done_or_diverged_is_not_left(make_settings, tmp_path, cap
     assert best.label == "seed=0"
     said = capsys.readouterr().out
     assert "run 000000000000 already done" in said
-    assert "run 000000000001 diverged: nan; delete" in said
+    assert f"retry 000000000001 runs={tmp_path}  (seed=1)" in said
+    assert "run 000000000001 diverged: nan; to train it again" in said

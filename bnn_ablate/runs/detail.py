@@ -15,7 +15,7 @@ from bnn_ablate.report.numbers import MIB, counted, duration, one_line, percent,
 from bnn_ablate.report.rows import combined_macs
 from bnn_ablate.runs.curve import curve_lines
 from bnn_ablate.runs.entries import Entry, RunsError, read_config
-from bnn_ablate.runs.files import OUTPUT, file_sizes, output_tail, printable, size_text, wandb_folders
+from bnn_ablate.runs.files import file_sizes, output_tail, printable, size_text, wandb_folders
 from bnn_ablate.runs.table import age, entry_json, state_text
 
 #: The most characters of a row of plots: a wider one shows no more.
@@ -33,7 +33,7 @@ def show_text(entry: Entry, now: datetime, width: int) -> str:
         parts.append(f"traceback\n{_indented(entry.status.traceback)}")
     said = output_tail(entry.folder.path)
     if said:
-        parts.append(f"last lines of {entry.folder.path / OUTPUT}\n" + _indented("\n".join(said)))
+        parts.append(f"last lines of {entry.folder.output}\n" + _indented("\n".join(said)))
     return "\n\n".join(parts)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from bnn_ablate.report.numbers import significant
 from bnn_ablate.runs.entries import Entry
+from bnn_ablate.store import RunFolder
 
-#: Where a run of a sweep prints to (bnn_ablate/sweep/child.py, whose import would bring Hydra).
-OUTPUT = "output.log"
 #: Last lines of a run's output that are shown.
 LINES = 20
 #: Bytes at its end in which they are looked for.
@@ -18,7 +17,7 @@ BYTES = 8192
 def output_tail(folder: Path) -> list[str]:
     """The last lines of what the run printed; none where it was trained in a terminal."""
     try:
-        with (folder / OUTPUT).open("rb") as file:
+        with RunFolder(folder).output.open("rb") as file:
             start = max(0, file.seek(0, 2) - BYTES)
             file.seek(start)
             lines = file.read().decode(errors="replace").splitlines()[1 if start else 0 :]

@@ -20,9 +20,6 @@ from bnn_ablate.outcome import Outcome, Progress, attempt, failure
 from bnn_ablate.store import Store
 from bnn_ablate.sweep.jobs import SweepJob
 
-#: Where a run's output goes; later attempts are appended.
-OUTPUT = "output.log"
-
 
 def train_one(job: SweepJob, connection: Connection, gpus: Sequence[str]) -> None:
     """What the process does; it ends when the run does. ``gpus`` are those that it may see."""
@@ -36,7 +33,7 @@ def train_one(job: SweepJob, connection: Connection, gpus: Sequence[str]) -> Non
     folder = Store(Path(job.settings.runs)).run(job.run_id)
     try:
         folder.path.mkdir(parents=True, exist_ok=True)
-        write_output_to(folder.path / OUTPUT)
+        write_output_to(folder.output)
     except OSError as error:
         tell.send(failure(error, folder))
         return

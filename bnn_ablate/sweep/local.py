@@ -11,11 +11,12 @@ from typing import Literal
 
 from bnn_ablate.console import say
 from bnn_ablate.identity import ids_of
-from bnn_ablate.job import done_line, session
+from bnn_ablate.job import diverged_line, done_line, session
 from bnn_ablate.outcome import Outcome
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.settings import Settings, SettingsError
+from bnn_ablate.states import retry_hint
 from bnn_ablate.store import Store
 from bnn_ablate.sweep.board import Best, Board
 from bnn_ablate.sweep.jobs import SweepJob, float_networks
@@ -109,8 +110,8 @@ def left_of(store: Store, jobs: Sequence[SweepJob]) -> tuple[list[SweepJob], Bes
             done.append((job, record))
         elif status is not None and status.state == "diverged":
             session.failures += 1
-            folder = store.run(job.run_id).path
-            say(f"run {job.run_id} diverged: {status.error}; delete {folder} to train it again  ({job.label})")
+            folder = store.run(job.run_id)
+            say(f"{diverged_line(folder)}; {retry_hint(folder)}  ({job.label})")
         else:
             left.append(job)
     if len(done) <= NAMED:

@@ -17,14 +17,14 @@ from typing import Any, Literal
 from bnn_ablate.outcome import Outcome, Progress
 from bnn_ablate.states import status_of
 from bnn_ablate.store import RunBusyError, Store
-from bnn_ablate.sweep.child import OUTPUT, train_one
+from bnn_ablate.sweep.child import train_one
 from bnn_ablate.sweep.disk import Disk
 from bnn_ablate.sweep.interrupts import Interrupts
 from bnn_ablate.sweep.jobs import SweepJob
 from bnn_ablate.sweep.view import View
 
 #: Loaded once, by the server that every process is forked from: they take seconds, and memory that is then shared.
-PRELOAD = ("bnn_ablate.sweep.child", "bnn_ablate.run", "wandb", "sklearn.datasets")
+PRELOAD = ("bnn_ablate.sweep.child", "bnn_ablate.run")
 
 #: How often the loop looks after what nobody tells it: runs of other processes, timeouts, room on the disk.
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -75,7 +75,6 @@ class Pool:
         self.outcomes: dict[str, Outcome] = {}
         self.interrupts = Interrupts()
         self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(list(PRELOAD))
 
     def run(self, jobs: Sequence[SweepJob]) -> dict[str, Outcome]:
         """Train ``jobs``, float networks before what starts from them.
@@ -83,6 +82,8 @@ class Pool:
         Returns the outcome of each that was begun, by run id.
         """
         self.queue.extend(jobs)
+        tracked = any(job.settings.tracking.name == "wandb" for job in jobs)
+        self.context.set_forkserver_preload([*PRELOAD, *(["wandb"] if tracked else [])])
         with self.interrupts:
             try:
                 while self._work_left():
@@ -250,7 +251,7 @@ class Pool:
 
     def _failed(self, job: SweepJob, sentence: str) -> Outcome:
         self._report(job, "failed", sentence)
-        return Outcome("failed", f"{sentence} (its output: {self.store.run(job.run_id).path / OUTPUT})")
+        return Outcome("failed", f"{sentence} (its output: {self.store.run(job.run_id).output})")
 
     def _report(self, job: SweepJob, state: Literal["failed", "stopped"], sentence: str | None) -> None:
         """Write the state of a run whose process no longer can. A training that is over stays "trained"."""

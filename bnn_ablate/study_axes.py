@@ -1,0 +1,55 @@
+"""What tells the runs of a sweep apart: for their names, and for the columns and charts of W&B."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bnn_ablate.study import Job
+
+#: The name of the job that asks nothing which all others do not ask too.
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that a sweep varies: ``key`` as on the command line, ``column`` as W&B can show it."""
+
+    key: str
+
+    @property
+    def column(self) -> str:
+        """The key without the signs that W&B gives a meaning of its own: ``recipe_optimizer_lr``."""
+        return re.sub("[^A-Za-z0-9]+", "_", self.key)
+
+    def value(self, config: Mapping[str, Any]) -> Any:
+        """The value in a run's configuration, of a choice its name; None where the run has no such setting."""
+        found: Any = config
+        for step in re.split("[./]", self.key):
+            found = found.get(step) if isinstance(found, Mapping) else None
+        return found.get("name") if isinstance(found, Mapping) else found
+
+
+def axes_of(jobs: Sequence[Job]) -> list[Axis]:
+    """What differs among the jobs, seeds aside, in the order of the command line."""
+    asked = [dict(text.lstrip("+~").partition("=")[::2] for text in job.overrides) for job in jobs]
+    keys = dict.fromkeys(key for one in asked for key in one)
+    return [Axis(key) for key in keys if key != "seed" and len({one.get(key) for one in asked}) > 1]
+
+
+def cell_of(name: str) -> str:
+    """A run's name without its seed: what the runs of one cell share."""
+    cell = " ".join(word for word in name.split(" ") if not word.startswith("seed="))
+    return cell if cell else BASELINE
+
+
+def name_among(label: str, jobs: Sequence[Job]) -> str:
+    """``label`` without what all jobs ask, where it is all that one of several jobs asks; else as it is."""
+    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
+    for job in jobs:
+        if shared and " ".join(job.overrides) == label:
+            own = " ".join(text for text in job.overrides if text not in shared)
+            return own if own else BASELINE
+    return label
