@@ -16,7 +16,6 @@ from run_folders import Call, caller, epochs, ids_of_list, put_running, put_stor
 
 from bnn_ablate.lease import Heartbeat, boot
 from bnn_ablate.runs.__main__ import main
-from bnn_ablate.runs.files import OUTPUT
 from bnn_ablate.runs.plot import braille
 from bnn_ablate.store import Store
 
@@ -238,7 +237,7 @@ def test_show_has_state_traceback_and_the_last_lines_of_output(tmp_path: Path, c
     status = folder.status()
     assert status is not None
     folder.write_status(replace(status, traceback='Traceback:\n  File "x.py"\nOSError: disk\n', host="node7", pid=42))
-    (folder.path / OUTPUT).write_text("".join(f"line {number}\n" for number in range(5000)))
+    (folder.path / "output.log").write_text("".join(f"line {number}\n" for number in range(5000)))
     _, out, _ = call_here("show", record.run_id)
     assert "\x1b" not in out
     for text in (
@@ -248,7 +247,7 @@ def test_show_has_state_traceback_and_the_last_lines_of_output(tmp_path: Path, c
         "epochs      0 of 10",
     ):
         assert text in out
-    said = out.partition(OUTPUT)[2].split("\n")[-21:-1]
+    said = out.partition("output.log")[2].split("\n")[-21:-1]
     assert said == [f"  line {number}" for number in range(4980, 5000)]
     shown = json.loads(call_here("show", record.run_id, "--json")[1])
     assert shown["status"]["traceback"].startswith("Traceback:")
