@@ -4,7 +4,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-docs check format report bench lock clean
+.PHONY: help demo test test-docs test-cluster check format report bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -14,16 +14,24 @@ help: ## this list
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+.venv-cluster/.ok: pyproject.toml tests/cluster/constraints.txt setup.py bnn_ablate/packed/sources.py $(wildcard bnn_ablate/packed/kernels/*)
+	$(PYTHON) -m venv .venv-cluster
+	.venv-cluster/bin/pip install --quiet --disable-pip-version-check -c tests/cluster/constraints.txt -e '.[test,slurm,ray]'
+	@touch $@
+
 demo: .venv/.ok ## four networks on the embedded digits: trained, recorded, compared (under 2 minutes)
 	$(BIN)/python -m bnn_ablate -m study=demo scaling=none,channel grad=ste,approxsign model.width=0.25
 	$(BIN)/python -m bnn_ablate.report
 
 test: .venv/.ok ## the test suite
-	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/slow --ignore=tests/docs
+	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/slow --ignore=tests/docs --ignore=tests/cluster
 
 test-docs: .venv/.ok ## the README as written, several processes, a server that fails: too slow for the suite
 	$(BIN)/python -m pytest tests/docs tests/slow
 	$(BIN)/python -m pytest --numprocesses=2 --binary-forward=float tests/test_training.py tests/test_resume.py tests/test_pretrain.py
+
+test-cluster: .venv-cluster/.ok ## a real SLURM (as root, with slurm-wlm and munge) and a real Ray cluster, whose nodes die
+	.venv-cluster/bin/python -m pytest tests/cluster
 
 check: .venv/.ok ## formatting, lint and types
 	$(BIN)/ruff format --check .

@@ -31,8 +31,9 @@ from bnn_ablate.evaluation import inference
 from bnn_ablate.layers import QuantizedConv2d
 from bnn_ablate.store import RunFolder
 
-#: Test images whose activations are looked at: shares of thousands of values each, for the price of one small batch.
-IMAGES = 32
+#: Test images whose activations are looked at: each has thousands of values a layer, and more would cost the smallest
+#: trainings (the digits) above one hundredth of their time.
+IMAGES = 16
 
 #: The line of all layers together.
 ALL = "all"

@@ -19,7 +19,7 @@ from bnn_ablate.packed import PackedNetwork
 from bnn_ablate.packed.file import write_graph
 from bnn_ablate.packed.fold import fold
 from bnn_ablate.packed.lower import lower
-from bnn_ablate.provenance import cpu_name
+from bnn_ablate.processor import cpu_name
 from bnn_ablate.record import Packed
 
 #: Test images, the first ones, whose signs are compared: a share of 1e-4 shows in far fewer, and all signs of a large

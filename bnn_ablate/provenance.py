@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from bnn_ablate.processor import cpu_name
 from bnn_ablate.settings import Trainer
 
 PACKAGES = ("torch", "pytorch-lightning", "hydra-core", "numpy", "bnn_ablate")
@@ -44,16 +45,6 @@ def commit() -> tuple[str | None, bool | None]:
 def versions() -> dict[str, str]:
     """Versions of Python and of what decides numbers."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def cpu_name() -> str:
-    """The processor's name, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() + " " + platform.machine()
 
 
 def gpu_name(accelerator: str) -> str | None:

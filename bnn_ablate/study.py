@@ -10,16 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checked import STRICT
+from bnn_ablate.lease import Lease, in_turn, machine_lock
 from bnn_ablate.record import RecordError
 
 #: Overrides that say where and how a sweep runs, not what it asks.
@@ -114,9 +116,13 @@ def _key(overrides: list[str]) -> tuple[str, ...]:
     return tuple(sorted(asked(overrides)))
 
 
-def _changing(studies: Path, name: str) -> FileLock:
+@contextmanager
+def _changing(studies: Path, name: str) -> Iterator[None]:
+    """One process at a time, also of hosts that locks of the operating system do not reach."""
     studies.mkdir(parents=True, exist_ok=True)
-    return FileLock(studies / f".{name}.lock")
+    lease = Lease(studies / f".{name}.heartbeat", f"study {name}")
+    with machine_lock(studies / f".{name}.lock", timeout=-1) as locked, in_turn(lease, locked=locked):
+        yield
 
 
 def _jobs(studies: Path, name: str) -> list[Job]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,33 @@ def test_a_broken_study_is_an_error_that_names_the_file_and_is_not_overwritten(t
     with pytest.raises(RecordError, match=r"s\.json"):
         plan_jobs(tmp_path, "s", [planned("seed=0")])
     assert path.read_text() == text
+
+
+#: A host whose locks are unknown to the other, and whose process has the same number.
+ADDING = """
+import fcntl, os, socket, sys
+from pathlib import Path
+from bnn_ablate import lease
+from bnn_ablate.study import add_run
+socket.gethostname = lambda: sys.argv[2]
+os.getpid = lambda: 7
+fcntl.flock = lambda *_: None
+lease.SECONDS_BETWEEN_LOOKS = 0.01
+sys.stdin.read()
+for number in range(15):
+    add_run(Path(sys.argv[1]), "s", [f"seed={number}", f"scaling={sys.argv[2]}"], "a" * 12)
+"""
+
+
+def test_two_hosts_without_common_locks_add_to_a_study_and_lose_nothing(tmp_path: Path) -> None:
+    hosts = ("node-a", "node-b")
+    processes = [
+        subprocess.Popen([sys.executable, "-c", ADDING, str(tmp_path), host], stdin=subprocess.PIPE) for host in hosts
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+    assert [process.wait() for process in processes] == [0, 0]
+    jobs = read_study(study_path(tmp_path, "s")).jobs
+    expected = {(f"scaling={host}", f"seed={number}") for host in hosts for number in range(15)}
+    assert {tuple(sorted(job.overrides)) for job in jobs} == expected

@@ -79,13 +79,14 @@ def test_a_running_run_takes_what_its_own_progress_says(jobs, clock):
     assert board.seconds_left(jobs[:2]) == pytest.approx(90 + 120)
 
 
-def test_what_was_expected_counts_until_something_has_ended(jobs, clock):
-    board = Board(total=2, skipped=0, n_jobs=1, clock=clock, expected={one.run_id: 60.0 for one in jobs})
-    assert board.seconds_left(jobs[:2]) == 120
+def test_what_was_expected_counts_by_as_much_as_it_was_off_by_so_far(jobs, clock):
+    expected = {jobs[0].run_id: 60.0, jobs[1].run_id: 30.0}
+    board = Board(total=2, skipped=0, n_jobs=1, clock=clock, expected=expected)
+    assert board.seconds_left(jobs[:2]) == 90
     board.start(jobs[0])
-    clock.now += 10
+    clock.now += 120
     board.end(jobs[0], DONE, 0.5)
-    assert board.seconds_left(jobs[1:2]) == 10
+    assert board.seconds_left(jobs[1:2]) == 60
 
 
 def test_failed_runs_say_nothing_about_how_long_a_run_takes(jobs, clock):

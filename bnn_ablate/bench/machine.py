@@ -9,7 +9,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from bnn_ablate.latency import usage
-from bnn_ablate.provenance import commit, cpu_name
+from bnn_ablate.processor import cpu_name
+from bnn_ablate.provenance import commit
 
 PACKAGES = ("torch", "numpy", "openvino", "onnxruntime", "onnx")
 #: Processors in use by others, from which on times are disturbed and said to be.

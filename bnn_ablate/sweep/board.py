@@ -50,7 +50,7 @@ class Board:
     def __post_init__(self) -> None:
         self.running: dict[str, Row] = {}
         self.ended: dict[str, Outcome] = {}
-        self.took: list[float] = []
+        self.took: dict[str, float] = {}
         self.began = self.clock()
 
     def start(self, job: SweepJob) -> None:
@@ -68,7 +68,7 @@ class Board:
         row = self.running.pop(job.run_id, None)
         self.ended[job.run_id] = outcome
         if outcome.kind == "done" and row is not None:
-            self.took.append(self.clock() - row.started)
+            self.took[job.run_id] = self.clock() - row.started
         if top1 is not None and (self.best is None or top1 > self.best.top1):
             self.best = Best(top1, job.label)
 
@@ -80,7 +80,8 @@ class Board:
     def seconds_left(self, jobs: Iterator[SweepJob] | list[SweepJob]) -> float | None:
         """Seconds until all of ``jobs``, the ones not finished, are; None before anything is known.
 
-        A run takes what was expected of it, or as long as those that have ended, or what its own progress says.
+        A run takes what its own progress says, or what was expected of it times what that was off by so far, or as long
+        as those that have ended.
         """
         seconds = 0.0
         for job in jobs:
@@ -94,9 +95,11 @@ class Board:
     def _whole(self, job: SweepJob, row: Row | None) -> float | None:
         if row is not None and row.share > 0.02:
             return (self.clock() - row.started) / row.share
-        if self.took:
-            return fmean(self.took)
         if job.run_id in self.expected:
-            return self.expected[job.run_id]
+            judged = self.took.keys() & self.expected.keys()
+            off_by = fmean(self.took[one] / self.expected[one] for one in judged) if judged else 1.0
+            return self.expected[job.run_id] * off_by
+        if self.took:
+            return fmean(self.took.values())
         begun = [other for other in self.running.values() if other.share > 0.02]
         return fmean((self.clock() - other.started) / other.share for other in begun) if begun else None

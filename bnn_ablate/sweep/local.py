@@ -19,8 +19,11 @@ from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.states import retry_hint
 from bnn_ablate.store import Store
 from bnn_ablate.sweep.board import Best, Board
+from bnn_ablate.sweep.estimate import expected_seconds
 from bnn_ablate.sweep.jobs import SweepJob, float_networks
+from bnn_ablate.sweep.past import read_past
 from bnn_ablate.sweep.pool import Pool
+from bnn_ablate.sweep.standing import standing_of
 from bnn_ablate.sweep.sweeping import Sweep, write_study
 from bnn_ablate.sweep.view import view_of
 
@@ -49,8 +52,27 @@ def run_here(planned: Sweep, *, n_jobs: NJobs, timeout_minutes: float | None) ->
         [*first, *left],
         at_a_time,
         timeout_minutes,
-        Board(total=len(jobs) + len(first), skipped=len(jobs) - len(left), n_jobs=at_a_time, best=best),
+        Board(
+            total=len(jobs) + len(first),
+            skipped=len(jobs) - len(left),
+            n_jobs=at_a_time,
+            best=best,
+            expected=expected_of(planned.store, [*first, *left]),
+        ),
     )
+
+
+def expected_of(store: Store, jobs: Sequence[SweepJob]) -> dict[str, float]:
+    """Seconds that each run will take by the records of runs like it, for those that have some."""
+    if not jobs:
+        return {}
+    past = read_past(store)
+    expected = {}
+    for job in jobs:
+        seconds = expected_seconds(job, past, epochs_done=standing_of(store.run(job.run_id)).epochs)
+        if seconds is not None:
+            expected[job.run_id] = seconds
+    return expected
 
 
 def run_settings(

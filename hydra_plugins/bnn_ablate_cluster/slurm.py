@@ -82,13 +82,13 @@ class SlurmLauncher(Launcher):
         executor = submitit.AutoExecutor(
             folder=self.folder, cluster="slurm", slurm_max_num_timeout=self.max_num_timeout
         )
-        parameters = {
-            name if name in COMMON else f"slurm_{name}": OmegaConf.to_object(value)
-            if OmegaConf.is_config(value)
-            else value
+        plain = {
+            name: OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
             for name, value in self.parameters.items()
         }
-        executor.update_parameters(**parameters)
+        executor.update_parameters(
+            **{name if name in COMMON else f"slurm_{name}": value for name, value in plain.items()}
+        )
         count = range(first, first + len(job_overrides))
         return executor.map_array(
             Stoppable(remote),
