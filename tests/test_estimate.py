@@ -12,7 +12,6 @@ import torch
 from conftest import TINY
 from plan_factories import COST, IMPOSSIBLE, make_job, put_finished
 
-from bnn_ablate import processor, provenance
 from bnn_ablate.classifier import make_optimizer
 from bnn_ablate.data import load_splits
 from bnn_ablate.settings import SettingsError
@@ -147,10 +146,6 @@ def test_on_a_gpu_only_the_same_network_at_the_same_batch_size_is_alike(make_set
     assert seconds_of(tmp_path, make_job(settings, recipe=replace(settings.recipe, batch_size=32))) is None
     monkeypatch.setattr(past, "gpu_name", lambda: "another GPU")
     assert seconds_of(tmp_path, make_job(settings, seed=1)) is None
-
-
-def test_this_processor_has_the_name_that_records_give_it():
-    assert processor.cpu_name() == provenance.cpu_name()
 
 
 def test_records_alone_are_read_without_torch():

@@ -24,7 +24,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 def lines_of_code() -> list[str]:
     """Indented lines of the pages, which Markdown shows as code."""
-    return [line.strip() for page in PAGES for line in page.read_text().splitlines() if line.startswith("    ")]
+    texts = [re.sub(r"\\\n\s+", "", page.read_text()) for page in PAGES]  # continued lines are one
+    return [line.strip() for text in texts for line in text.splitlines() if line.startswith("    ")]
 
 
 def commands(start: str) -> list[str]:
