@@ -18,6 +18,7 @@ from bnn_ablate.settings import Settings, SettingsError, read_settings
 from bnn_ablate.states import retry_hint
 from bnn_ablate.store import RunFolder, Store
 from bnn_ablate.study import add_run, asked
+from bnn_ablate.wandb_access import agents_run
 
 
 @dataclass
@@ -59,6 +60,10 @@ def perform(config: DictConfig) -> None:
         say(f"error: {error}{suffix}")
         return
     if record is not None:
+        if agents_run() is not None:
+            from bnn_ablate.tracking import show_done
+
+            show_done(settings, ids, label, record, folder)
         say(done_line(record, label, "already done"))
     elif diverged:
         session.failures += 1

@@ -45,17 +45,25 @@ class Progress:
 Tell = Callable[[Progress], None]
 
 
-def attempt(settings: Settings, ids: Ids, label: str, folder: RunFolder, tell: Tell | None = None) -> Outcome:
+def attempt(
+    settings: Settings,
+    ids: Ids,
+    label: str,
+    folder: RunFolder,
+    *,
+    job_type: str = "train",
+    tell: Tell | None = None,
+) -> Outcome:
     """Train in this process, from the last checkpoint where there is one; whatever happens is an outcome.
 
-    ``folder`` is the run's. Ctrl-C and SIGTERM end as ``stopped``, with a checkpoint behind them where training had
-    begun.
+    ``folder`` is the run's; ``label`` and ``job_type`` are for W&B. Ctrl-C and SIGTERM end as ``stopped``, with a
+    checkpoint behind them where training had begun.
     """
     from bnn_ablate.checkpoint import StoppedError
     from bnn_ablate.run import run
 
     try:
-        return Outcome("done", accuracy_of(run(settings, ids, label, tell=tell)))
+        return Outcome("done", accuracy_of(run(settings, ids, label, job_type=job_type, tell=tell)))
     except (StoppedError, KeyboardInterrupt, SystemExit):  # Lightning answers a second Ctrl-C with SystemExit
         return Outcome("stopped", "stopped")
     except RunBusyError as error:

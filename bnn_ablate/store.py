@@ -3,6 +3,7 @@
     runs/<run id>/config.yaml       the whole configuration
                   status.json       state, host, pid, times, and the traceback of a failure
                   metrics.csv       a row an epoch
+                  diagnostics.csv   signs that flipped, activations that saturate, gradient norms, layer by layer
                   last.ckpt         the newest checkpoint
                   packed.safetensors   the trained network as bits
                   output.log        what its process printed, where a sweep started it
@@ -12,7 +13,8 @@
     runs/.removed/                  folders on their way out; empty but for a moment
     runs/studies/<name>.json        which runs a sweep is made of
 
-Every file but metrics.csv and output.log is written to a temporary name beside it, forced to the disk, and renamed.
+Every file but metrics.csv, diagnostics.csv and output.log is written to a temporary name beside it, forced to the disk,
+and renamed.
 """
 
 from __future__ import annotations

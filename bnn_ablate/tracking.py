@@ -200,3 +200,11 @@ class TrackerCallback(pl.callbacks.Checkpoint):
         # of several processes, the one that goes on has no handle and takes the W&B run up anew: it must be free
         if trainer.is_global_zero and trainer.world_size > 1:
             self.tracker.close(exit_code)
+
+
+def show_done(settings: Settings, ids: Ids, label: str, record: Record, folder: RunFolder) -> None:
+    """Send a run that was trained before as the W&B run which an agent expects of this process."""
+    tracker = tracker_for(settings, ids, label, "train")
+    with tracked(tracker):
+        if tracker is not None:
+            tracker.finished(record, folder)

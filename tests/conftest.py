@@ -64,7 +64,7 @@ def make_settings(request: pytest.FixtureRequest) -> Callable[..., Settings]:
 def forkserver() -> Any:
     """Makes processes that have torch loaded; whoever starts the first one decides for all, so there is one fixture."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bnn_ablate.run", "interruptions"])
+    context.set_forkserver_preload(["bnn_ablate.run", "interruptions", "wandb", "wandb.sdk.launch"])
     return context
 
 

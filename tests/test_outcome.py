@@ -24,7 +24,7 @@ def tiny(make_settings, tmp_path):
 def test_a_training_tells_its_steps_and_its_newest_epoch(tiny):
     settings, ids, folder = tiny
     told = []
-    outcome = attempt(settings, ids, "tiny", folder, told.append)
+    outcome = attempt(settings, ids, "tiny", folder, tell=told.append)
     record = folder.record()
     assert record is not None
     assert (outcome.kind, outcome.sentence) == ("done", f"test top-1 {100 * record.accuracy.top1:.2f} % of 24 images")

@@ -78,6 +78,7 @@ def test_float_networks_are_found_once_for_all_that_start_from_them(compose):
     assert first.settings.design.activations.function == "clip"
     assert first.settings.design.pretrain.name == "none"
     assert first.needs is None
+    assert [job.job_type for job in (first, *found.jobs)] == ["pretrain", "train", "train", "train", "train"]
 
 
 def test_a_float_network_that_the_sweep_asks_for_itself_is_no_second_job(compose):

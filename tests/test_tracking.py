@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TINY
@@ -13,7 +14,7 @@ from interruptions import command_line, train_and_die_at_step
 
 from bnn_ablate.settings import SettingsError
 from bnn_ablate.store import Store
-from bnn_ablate.tracking import check_key
+from bnn_ablate.wandb_access import check_key
 
 WITH_WANDB = [override for override in TINY if not override.startswith("tracking")]
 
@@ -27,10 +28,11 @@ def inspected(folder: Path, *flags: str) -> str:
     return done.stdout
 
 
-def logged_losses(folder: Path) -> list[float]:
+def logged_losses(records: str) -> list[float]:
     """The training losses of the run's history, in order."""
-    lines = [json.loads(line) for line in inspected(folder).splitlines()]
-    return [line["history"]["item"]["train_loss"] for line in lines if line["type"] == "history"]
+    lines = [json.loads(line) for line in records.splitlines()]
+    rows: list[dict[str, Any]] = [line["history"]["item"] for line in lines if line["type"] == "history"]
+    return [row["train_loss"] for row in rows if "train_loss" in row]
 
 
 def test_each_job_of_a_process_is_a_whole_offline_run_of_its_own(forked, tmp_path):
@@ -42,11 +44,14 @@ def test_each_job_of_a_process_is_a_whole_offline_run_of_its_own(forked, tmp_pat
     for folder in folders:
         record = records[folder.name.rsplit("-", 1)[1]]
         seen = json.loads(inspected(folder, "--summary"))
-        assert seen["config"]["grad"]["name"] == record.config["grad"]["name"]
+        assert seen["config"]["grad"] == record.config["grad"]["name"]
+        assert seen["config"]["settings"] == record.config
+        assert seen["name"] == f"grad={record.config['grad']['name']}"  # what differs, and nothing of what does not
         assert seen["summary"]["top1"] == pytest.approx(record.accuracy.top1)
         assert f"grad={record.config['grad']['name']}" in seen["tags"]
-        assert logged_losses(folder) == pytest.approx([row.train_loss for row in record.curve])
-        assert '"run_group":"both"' in inspected(folder)
+        records_of_wandb = inspected(folder)
+        assert logged_losses(records_of_wandb) == pytest.approx([row.train_loss for row in record.curve])
+        assert '"run_group":"both"' in records_of_wandb
 
 
 def test_a_resumed_run_tells_the_whole_curve(forked, make_settings, tmp_path):
@@ -55,7 +60,7 @@ def test_a_resumed_run_tells_the_whole_curve(forked, make_settings, tmp_path):
     assert forked(command_line, [*WITH_WANDB, f"runs={tmp_path}"], str(tmp_path / "output.txt")) == 0
     (record,) = (run.record() for run in Store(tmp_path).runs())
     newest = max((tmp_path / "wandb").glob("offline-run-*"), key=lambda folder: folder.stat().st_mtime_ns)
-    assert logged_losses(newest) == pytest.approx([row.train_loss for row in record.curve])
+    assert logged_losses(inspected(newest)) == pytest.approx([row.train_loss for row in record.curve])
 
 
 def test_tracking_none_leaves_nothing_of_wandb(forked, tmp_path):

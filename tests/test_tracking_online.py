@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 pytest_plugins = ["online_runs"]
@@ -17,15 +19,29 @@ def test_the_server_is_sent_the_whole_run(online, server):
     assert sent.facts["groupName"] == "first"
     assert sent.facts["jobType"] == "train"
     assert "grad=approxsign" in sent.facts["tags"]
-    assert sent.config["grad"]["name"] == "approxsign"
-    assert sent.config["recipe"]["epochs"] == 3
+    assert sent.config["grad"] == "approxsign"
+    assert sent.config["settings"]["recipe"]["epochs"] == 3
     assert sent.config["seed"] == 3
-    assert [row["epoch"] for row in sent.history] == [0, 1, 2]
-    assert [row["train_loss"] for row in sent.history] == pytest.approx([row.train_loss for row in record.curve])
-    assert sent.summary["top1"] == pytest.approx(record.accuracy.top1)
-    assert sent.summary["weight_digest"] == record.weight_digest
+    *curve, last = sent.history
+    assert [row["epoch"] for row in curve] == [0, 1, 2]
+    for name in ("train_loss", "test_loss", "train_top1", "test_top1", "lr"):
+        assert [row[name] for row in curve] == pytest.approx([getattr(row, name) for row in record.curve])
+    assert (last["epoch"], last["packed_top1"]) == (2, pytest.approx(record.packed.top1))
     assert sent.exit_codes == [0]
-    assert sent.summary["packed"]["top1"] == pytest.approx(record.packed.top1)
+    summary = sent.summary
+    assert summary["top1"] == pytest.approx(record.accuracy.top1)
+    assert summary["top5"] == pytest.approx(record.accuracy.top5)
+    assert summary["packed_top1"] == pytest.approx(record.packed.top1)
+    assert summary["size_mib"] == pytest.approx(record.cost.size_bits / 8 / 1024 / 1024)
+    assert summary["macs_float"] == record.cost.macs_float
+    assert summary["macs_binary"] == record.cost.macs_binary
+    assert summary["macs_combined"] == pytest.approx(record.cost.macs_float + record.cost.macs_binary / 64)
+    assert summary.get("latency_ms") == pytest.approx(record.packed.median_latency_ms)  # both missing on a busy machine
+    assert summary["weight_digest"] == record.weight_digest
+    with open(run.path / "diagnostics.csv") as file:
+        for line in csv.DictReader(file):
+            sent_value = curve[int(line["epoch"])][f"{line['quantity']}/{line['layer']}"]
+            assert sent_value == pytest.approx(float(line["value"]))
     names = [artifact["artifactCollectionName"] for artifact in server.artifacts]
     assert sorted(names) == [f"packed-{record.run_id}", f"record-{record.run_id}"]
     for name in ("record.json", "packed.safetensors"):
@@ -58,3 +74,8 @@ def test_a_server_that_refuses_the_run_is_told_before_anything_is_trained(online
     assert "error: W&B cannot start run" in online.said()
     assert "Traceback" not in online.said()
     assert not list(online.store.root.rglob("last.ckpt"))
+
+
+@pytest.mark.parametrize(("failure", "step"), [("slow", 8), ("gone", None)])
+def test_a_server_that_fails_in_the_middle_or_at_the_end_costs_nothing(failure, step, online):
+    online.check_that_failing_costs_nothing(failure, step)

@@ -1,4 +1,4 @@
-"""As much of a W&B server as one online run needs: it answers on 127.0.0.1 and remembers what it was sent.
+"""As much of a W&B server as runs, syncs and sweeps need: it answers on 127.0.0.1 and remembers what it was sent.
 
 Few imports: the child processes of the tests load this module anew.
 """
@@ -14,9 +14,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import wandb_pages
+
+if TYPE_CHECKING:
+    from wandb_sweeps import GridSweep
 
 ENTITY = "someone"
+#: Whoever asks for this page makes the server fail from then on.
+FAIL_NOW = "/fail-now"
 HISTORY, EVENTS, SUMMARY = "wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json"
 
 
@@ -61,10 +68,14 @@ class WandbServer:
         self.files: dict[str, bytes] = {}
         self.requests: list[str] = []
         self.unknown: list[str] = []
-        #: What the server does after it has answered the operation ``fails_after``: 500 to everything, or go away.
+        self.pages = wandb_pages.Pages(ENTITY)
+        self.sweep: GridSweep | None = None
+        #: What the server does once it is ``failing``: "500" to everything, "slow": keep everybody waiting until it is
+        #: released, or "gone": refuse connections. It begins after the operation ``fails_after``, or when told to.
         self.failure: str | None = None
         self.fails_after: str | None = None
         self.failing = False
+        self.released = threading.Event()
         self.lock = threading.Lock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
         self.url = f"http://127.0.0.1:{self.http.server_port}"
@@ -72,6 +83,7 @@ class WandbServer:
 
     def close(self) -> None:
         """Stop listening; the port refuses connections from here on."""
+        self.released.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -132,6 +144,15 @@ class WandbServer:
                 return {"createArtifactFiles": {"files": {"edges": [{"node": node} for node in nodes]}}}
             case "CommitArtifact":
                 return {"commitArtifact": {"artifact": {"id": "artifact", "digest": "digest"}}}
+            case "UpsertSweep":
+                from wandb_sweeps import GridSweep
+
+                self.sweep = GridSweep(variables["config"])
+                return self.sweep.answer(operation, variables)
+            case "SweepWithRuns" | "CreateAgent" | "Heartbeat" if self.sweep is not None:
+                return self.sweep.answer(operation, variables)
+            case _ if operation in wandb_pages.OPERATIONS:
+                return self.pages.answer(operation, variables)
         self.unknown.append(operation)
         return None
 
@@ -184,7 +205,10 @@ def handler_of(server: WandbServer) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
+            server.failing |= self.path == FAIL_NOW
             self.reply({})
+            if server.failing and server.failure == "gone":
+                server.close()
 
         def do_PUT(self) -> None:
             body = self.body()
@@ -227,6 +251,9 @@ def handler_of(server: WandbServer) -> type[BaseHTTPRequestHandler]:
             with server.lock:
                 server.requests.append(what)
             if not server.failing:
+                return False
+            if server.failure == "slow":
+                server.released.wait()
                 return False
             if server.failure == "gone":
                 self.close_connection = True

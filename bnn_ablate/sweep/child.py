@@ -37,7 +37,7 @@ def train_one(job: SweepJob, connection: Connection, gpus: Sequence[str]) -> Non
     except OSError as error:
         tell.send(failure(error, folder))
         return
-    tell.send(attempt(job.settings, job.ids, job.label, folder, tell))
+    tell.send(attempt(job.settings, job.ids, job.label, folder, job_type=job.job_type, tell=tell))
 
 
 def interrupt(number: int, _: FrameType | None) -> None:

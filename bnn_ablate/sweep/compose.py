@@ -54,7 +54,7 @@ def _contents(overrides: Sequence[Overrides], by_hydra: _Hydra, folders: Sequenc
     """For each separable group what each of its options puts in the group's place, found in the first job."""
     contents: dict[str, dict[str, Any]] = {}
     for key in _separable_groups(overrides, folders):
-        options = {text for one in overrides for text in one if _key(text) == key}
+        options = dict.fromkeys(text for one in overrides for text in one if _key(text) == key)
         variants = {
             text: by_hydra(tuple(text if _key(other) == key else other for other in overrides[0])) for text in options
         }

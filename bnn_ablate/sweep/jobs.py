@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from omegaconf import OmegaConf
 
@@ -32,6 +32,8 @@ class SweepJob:
     ids: Ids
     #: Run id of the float network that it starts from (pretrain=relu and the like).
     needs: str | None
+    #: ``pretrain``: it is the float network that others start from.
+    job_type: Literal["train", "pretrain"] = "train"
 
     @property
     def run_id(self) -> str:
@@ -102,7 +104,7 @@ def float_networks(jobs: Sequence[SweepJob]) -> list[SweepJob]:
             continue
         label = f"the float network of pretrain={job.settings.design.pretrain.name} seed={job.settings.seed}"
         ids = ids_of(first, checksum=job.ids.checksum)
-        found[job.needs] = SweepJob(job.overrides, label, first, ids, None)
+        found[job.needs] = SweepJob(job.overrides, label, first, ids, None, "pretrain")
     return list(found.values())
 
 

@@ -25,6 +25,8 @@ from bnn_ablate.sweep.view import View
 
 #: Loaded once, by the server that every process is forked from: they take seconds, and memory that is then shared.
 PRELOAD = ("bnn_ablate.sweep.child", "bnn_ablate.run")
+#: The same for runs that W&B is told of; wandb.init imports the second one.
+PRELOAD_WANDB = ("wandb", "wandb.sdk.launch")
 
 #: How often the loop looks after what nobody tells it: runs of other processes, timeouts, room on the disk.
 SECONDS_BETWEEN_LOOKS = 2.0
@@ -83,7 +85,7 @@ class Pool:
         """
         self.queue.extend(jobs)
         tracked = any(job.settings.tracking.name == "wandb" for job in jobs)
-        self.context.set_forkserver_preload([*PRELOAD, *(["wandb"] if tracked else [])])
+        self.context.set_forkserver_preload([*PRELOAD, *(PRELOAD_WANDB if tracked else ())])
         with self.interrupts:
             try:
                 while self._work_left():

@@ -40,7 +40,7 @@ class RayLauncher(Launcher):
             import ray
             from hydra_plugins.hydra_ray_launcher._launcher_util import launch_job_on_ray
         except ModuleNotFoundError as error:
-            print(f"error: hydra/launcher=ray_cluster needs {error.name}: pip install -e '.[ray]'", flush=True)
+            print(f"error: hydra/launcher=ray_cluster needs {error.name}: see docs/CLUSTER.md", flush=True)
             sys.exit(1)
         setup_globals()
         try:

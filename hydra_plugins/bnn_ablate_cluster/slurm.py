@@ -10,9 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 from hydra.core.singleton import Singleton
@@ -22,6 +22,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 SECONDS_BETWEEN_LOOKS = 2.0
+
+#: How often a training that is to stop is looked for: the signal may come before it begins.
+SECONDS_BETWEEN_TRIES = 0.1
 
 #: A controller that restarts is waited for; each look that fails takes squeue itself some seconds more.
 LOOKS_WITHOUT_ANSWER = 60
@@ -111,20 +114,27 @@ class Stoppable:
 
         number = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
         put_back: Any = signal.getsignal(number)
-        asked = False
+        nobody = signal.getsignal(signal.SIGTERM)  # submitit's handler does nothing with it
+        asked = threading.Event()
+        ended = threading.Event()
 
-        def ask(_: int, __: FrameType | None) -> None:
-            nonlocal asked
-            asked = True
-            os.kill(os.getpid(), signal.SIGTERM)
+        def stop_training() -> None:
+            asked.wait()
+            while not ended.wait(SECONDS_BETWEEN_TRIES):
+                if signal.getsignal(signal.SIGTERM) is not nobody:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    return
 
-        signal.signal(number, ask)
+        signal.signal(number, lambda *_: asked.set())
+        threading.Thread(target=stop_training, daemon=True).start()
         try:
             return self.remote(*arguments)
         except KeyboardInterrupt:
-            if asked:
+            if asked.is_set():
                 put_back(number, None)
             raise
+        finally:
+            ended.set()
 
     def checkpoint(self, *arguments: Any) -> Any:
         """How submitit submits the job once more: as it was, for the run's folder knows how far it is."""
