@@ -20,7 +20,7 @@ help: ## this list
 	@touch $@
 
 demo: .venv/.ok ## four networks on the embedded digits: trained, recorded, compared (under 2 minutes)
-	$(BIN)/python -m bnn_ablate -m study=demo scaling=none,channel grad=ste,approxsign model.width=0.25
+	$(BIN)/python -m bnn_ablate -m study=demo scaling=none,channel grad=ste,approxsign model.width=0.25 hydra.launcher.n_jobs=1
 	$(BIN)/python -m bnn_ablate.report
 
 test: .venv/.ok ## the test suite

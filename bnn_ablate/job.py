@@ -52,7 +52,8 @@ def perform(config: DictConfig) -> None:
         folder = store.run(ids.run_id)
         session.store, session.study = store, settings.study
         if settings.study is not None:
-            add_run(store.studies, settings.study, overrides, folder.path.name)
+            words = asked(overrides, folder=settings.data.name == "image_folder")
+            add_run(store.studies, settings.study, words, folder.path.name)
         record = folder.record()
         diverged = state_of(folder) == "diverged"
     except PLAIN_ERRORS as error:

@@ -48,12 +48,14 @@ class Study:
 _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
 
 
-def asked(overrides: list[str]) -> list[str]:
+def asked(overrides: list[str], *, folder: bool | None = None) -> list[str]:
     """The overrides that decide results, as typed.
 
     trainer=smoke is one: it cuts images and epochs. So is data.root of an image folder: it says which images.
+    ``folder`` says whether the data are one, where that does not stand in the overrides but in a file of sweeps/.
     """
-    folder = "data=image_folder" in overrides
+    if folder is None:
+        folder = "data=image_folder" in overrides
 
     def decides(text: str) -> bool:
         smoke = text.startswith("trainer=") and "smoke" in text.removeprefix("trainer=").split(",")
@@ -98,22 +100,22 @@ def plan_jobs(studies: Path, name: str, planned: list[Job]) -> None:
     """
     with _changing(studies, name):
         before = _jobs(studies, name)
-        jobs = {_key(job.overrides): job for job in before}
+        jobs = {_key(job): job for job in before}
         for job in planned:
-            jobs[_key(job.overrides)] = job
+            jobs[_key(job)] = job
         after = list(jobs.values())
         if after != before:
             _write(studies, name, after)
 
 
 def add_run(studies: Path, name: str, overrides: list[str], run_id: str) -> None:
-    """Say which run a job became, unless the study says so already."""
-    plan_jobs(studies, name, [Job(overrides=asked(overrides), run_id=run_id)])
+    """Say which run a job became, unless the study says so already. ``overrides`` are those that are :func:`asked`."""
+    plan_jobs(studies, name, [Job(overrides=overrides, run_id=run_id)])
 
 
-def _key(overrides: list[str]) -> tuple[str, ...]:
+def _key(job: Job) -> tuple[str, ...]:
     """Overrides in another order ask for the same run."""
-    return tuple(sorted(asked(overrides)))
+    return tuple(sorted(job.overrides))
 
 
 @contextmanager

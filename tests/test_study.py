@@ -58,6 +58,12 @@ def test_a_smoke_run_is_asked_for_and_other_trainers_are_not() -> None:
     assert asked(overrides) == ["trainer=smoke", "trainer=ddp,smoke", "grad=ste"]
 
 
+def test_the_folder_of_images_is_asked_for_wherever_it_was_chosen() -> None:
+    assert asked(["data=image_folder", "data.root=/a"]) == ["data=image_folder", "data.root=/a"]
+    assert asked(["data.root=/a", "seed=0"], folder=True) == ["data.root=/a", "seed=0"]
+    assert asked(["data=cifar10", "data.root=/a"], folder=False) == ["data=cifar10"]
+
+
 def test_planned_jobs_stand_in_the_order_of_the_command_before_any_has_run(tmp_path: Path) -> None:
     jobs_given = [planned("scaling=none", "seed=0", run_id="a" * 12), planned("scaling=channel", "seed=0")]
     plan_jobs(tmp_path, "s", jobs_given)

@@ -132,7 +132,10 @@ def first_line(error: BaseException) -> str:
 def write_study(planned: Sweep) -> None:
     """Write down the whole sweep before its first run starts, so that a table can tell what is missing."""
     session.store, session.study = planned.store, planned.study
-    jobs = [Job(overrides=asked(list(job.overrides)), run_id=job.run_id) for job in planned.jobs.jobs]
+    jobs = []
+    for job in planned.jobs.jobs:
+        words = asked(list(job.overrides), folder=job.settings.data.name == "image_folder")
+        jobs.append(Job(overrides=words, run_id=job.run_id))
     jobs += [Job(overrides=asked(list(job.overrides)), run_id=None) for job in planned.jobs.refused]
     plan_jobs(planned.store.studies, planned.study, jobs)
 

@@ -100,4 +100,5 @@ def wait_for(tasks: list[Any]) -> None:
             try:
                 ray.get(task)
             except Exception as error:  # whatever ended it, the others go on
-                print(f"a task of Ray was lost: {type(error).__name__}: {str(error).splitlines()[0]}", flush=True)
+                said = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+                print(f"a task of Ray was lost: {said}", flush=True)
