@@ -20,7 +20,9 @@ and renamed.
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -34,7 +36,7 @@ from pydantic.dataclasses import dataclass
 
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checked import STRICT
-from bnn_ablate.lease import Lease, RunBusyError, held, job_id, machine_lock
+from bnn_ablate.lease import STALE_SECONDS, Lease, RunBusyError, Seen, held, job_id, machine_lock
 from bnn_ablate.record import Record, RecordError, read_record, record_to_json
 
 __all__ = ["CheckpointError", "RunBusyError", "RunFolder", "State", "Status", "Store", "job_id", "now"]
@@ -138,6 +140,18 @@ class RunFolder:
             shutil.rmtree(self.path)
         return forgotten
 
+    def holder(self) -> Seen | None:
+        """Who works on the run, by its heartbeat; None without a sign of life.
+
+        For those who only look: the lock is not tried, which would make a run that starts just now find it held.
+        """
+        seen = Lease(self.path / "heartbeat.json", f"run {self.path.name}").look()
+        if seen is None or time.time() - seen.touched >= STALE_SECONDS:
+            return None
+        beat = seen.heartbeat
+        gone = beat is not None and seen.of_this_machine and not _is_alive(beat.pid)
+        return None if gone else seen
+
     def is_busy(self) -> bool:
         """Whether another process is working on the run, or one on another host may be: that is not waited for."""
         if not self.path.exists():
@@ -174,6 +188,16 @@ class RunFolder:
                 holder = "another process" if found is None else found.holder
                 raise RunBusyError(f"{self._lease.name} is being worked on by {holder}: wait for it") from None
             yield locked
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another person's
+    return True
 
 
 class Store:

@@ -14,7 +14,7 @@ from bnn_ablate.settings import Settings, SettingsError, read_settings
 
 def test_every_axis_has_a_folder_and_every_folder_a_field():
     folders = {path.name for path in CONF.iterdir() if path.is_dir()}
-    others = {"model", "data", "recipe", "trainer", "tracking"}
+    others = {"model", "data", "recipe", "trainer", "tracking", "hydra"}
     assert folders == {field.name for field in fields(Design)} | others
 
 

@@ -36,7 +36,7 @@ def logged_losses(records: str) -> list[float]:
 
 
 def test_each_job_of_a_process_is_a_whole_offline_run_of_its_own(forked, tmp_path):
-    arguments = ["-m", *WITH_WANDB, f"runs={tmp_path}", "grad=ste,approxsign", "study=both"]
+    arguments = ["-m", "hydra/launcher=basic", *WITH_WANDB, f"runs={tmp_path}", "grad=ste,approxsign", "study=both"]
     assert forked(command_line, arguments, str(tmp_path / "output.txt")) == 0
     folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
     assert len(folders) == 2

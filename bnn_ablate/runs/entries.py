@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import Any, Literal
 
 import yaml
 
-from bnn_ablate.lease import STALE_SECONDS, Lease, Seen
+from bnn_ablate.lease import Seen
 from bnn_ablate.older import completed
 from bnn_ablate.record import Epoch, Record, RecordError
 from bnn_ablate.report.cells import Cell
@@ -146,7 +145,7 @@ def _entry(folder: RunFolder, run: Run, state: Any, studies: tuple[str, ...]) ->
         state=state,
         studies=studies,
         status=status,
-        holder=holder_of(folder),
+        holder=folder.holder(),
         leaves={key: text for key, text in flatten(run.config) if key != "seed"} | seed,
         curve=tuple(run.record.curve) if run.record is not None else tuple(read_metrics(folder.metrics)),
         updated=_updated(folder, run, status),
@@ -174,29 +173,6 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise RunsError(f"{path} is missing or damaged")
     return config
-
-
-def holder_of(folder: RunFolder) -> Seen | None:
-    """Who works on the run by its heartbeat. The lock is not tried: a run that starts just now would find it held."""
-    try:
-        seen = Lease(folder.path / "heartbeat.json", f"run {folder.path.name}").look()
-    except OSError:
-        return None
-    if seen is None or datetime.now(UTC).timestamp() - seen.touched >= STALE_SECONDS:
-        return None
-    beat = seen.heartbeat
-    gone = beat is not None and seen.of_this_machine and not _is_alive(beat.pid)
-    return None if gone else seen
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another person's
-    return True
 
 
 def read_metrics(path: Path) -> list[Epoch]:

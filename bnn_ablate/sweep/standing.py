@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from bnn_ablate.lease import STALE_SECONDS, Lease
 from bnn_ablate.record import RecordError
 from bnn_ablate.store import RunFolder
 
@@ -44,38 +42,14 @@ def standing_of(folder: RunFolder) -> Standing:
     except RecordError as error:
         return Standing("broken", 0, str(error))
     epochs = _rows(folder.metrics) if folder.checkpoint.exists() else 0
-    holder = holder_of(folder)
+    holder = folder.holder()
     if holder is not None:
-        return Standing("running", epochs, holder)
+        return Standing("running", epochs, holder.holder)
     if status is None:
         return Standing("new", 0, None)
     if status.state in ("running", "done"):  # killed, or its record was taken away: it goes on from its checkpoint
         return Standing("stopped", epochs, None)
     return Standing(status.state, epochs, status.error)
-
-
-def holder_of(folder: RunFolder) -> str | None:
-    """Who works on the run by its heartbeat; None without a sign of life.
-
-    The lock is not tried: a run that starts just now would find it held.
-    """
-    found = Lease(folder.path / "heartbeat.json", folder.path.name).look()
-    if found is None or time.time() - found.touched >= STALE_SECONDS:
-        return None
-    beat = found.heartbeat
-    if beat is not None and found.of_this_machine and not _is_alive(beat.pid):
-        return None
-    return found.holder
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # another person's
-    return True
 
 
 def _rows(metrics: Path) -> int:
