@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import socket
@@ -112,8 +111,3 @@ def pin_arithmetic(threads: int) -> None:
 def host() -> str:
     """This machine's name."""
     return socket.gethostname()
-
-
-def pid() -> int:
-    """This process' number."""
-    return os.getpid()

@@ -20,7 +20,7 @@ from bnn_ablate.settings import SettingsError, check_study
 from bnn_ablate.store import Store
 from bnn_ablate.study import Job, asked, default_name, plan_jobs
 from bnn_ablate.sweep.expand import Overrides
-from bnn_ablate.sweep.jobs import SweepJob, SweepJobs, sweep_jobs
+from bnn_ablate.sweep.jobs import SweepJobs, sweep_jobs
 
 
 class ConfigLoader(Protocol):
@@ -161,8 +161,3 @@ def one_sentence(config: DictConfig) -> Iterator[None]:
     except (RecordError, SettingsError) as error:
         say(f"error: {error}")
         sys.exit(1)
-
-
-def not_done(planned: Sweep) -> list[SweepJob]:
-    """The jobs without a record, in order."""
-    return [job for job in planned.jobs.jobs if planned.store.run(job.run_id).record() is None]
