@@ -80,6 +80,16 @@ def test_a_wrong_cell_of_a_grid_is_told_and_the_others_are_trained(bnn_ablate, s
     assert states(store) == ["done"]
 
 
+def test_a_sweep_of_which_no_cell_makes_sense_leaves_no_study_behind(bnn_ablate, store):
+    code, output = bnn_ablate("-m", "+misspelt=1,2")
+    assert code == 1
+    assert output.splitlines() == [
+        "error: misspelt is not a setting  (+misspelt=1)",
+        "error: misspelt is not a setting  (+misspelt=2)",
+    ]
+    assert not store.root.exists()
+
+
 def test_a_diverged_run_is_an_outcome_that_is_recorded_once(bnn_ablate, store):
     diverging = ["recipe/optimizer=sgd", "recipe.optimizer.lr=1e30"]
     code, output = bnn_ablate(*diverging)

@@ -36,22 +36,26 @@ def grid(*axes: list[str]) -> list[tuple[str, ...]]:
 
 #: What a sweep may vary: separable axes, ones that bring others, values inside groups, subgroups, additions.
 AXES = [
-    [
-        ["model=resnet_e18", "model=binary_densenet28"],
-        ["scaling=none", "scaling=channel"],
-        ["init=glorot", "init=xavier"],
-    ],
-    [["data=digits", "data=cifar10"], ["recipe=quick", "recipe=larq"], ["grad=ste", "grad=approxsign"]],
+    [["model=resnet_e18", "model=binary_densenet28"], ["scaling=none", "scaling=channel", "scaling=xnor"]],
+    [["data=digits"], ["trainer=cpu", "trainer=smoke"], ["init=glorot", "init=xavier", "init=he_fan_in"]],
     [["grad=ste", "grad=swishsign"], ["grad.clip=1.0", "grad.clip=1.3"]],
-    [["recipe/optimizer=adam", "recipe/optimizer=sgd"], ["scaling=none", "scaling=learned"]],
-    [["pretrain=none", "pretrain=clip"], ["+recipe@pretrain.recipe=quick"], ["weights=sign", "weights=float"]],
-    [["stem=cifar", "stem=imagenet"], ["model.width=0.25", "model.width=0.5"], ["trainer=cpu", "trainer=smoke"]],
+    [["recipe/optimizer=adam", "recipe/optimizer=sgd"], ["scaling=none", "scaling=learned", "scaling=xnor"]],
+    [["pretrain=relu", "pretrain=clip"], ["+recipe@pretrain.recipe=quick", "+recipe@pretrain.recipe=larq"]],
 ]
 
 
 @pytest.mark.parametrize("axes", AXES, ids=lambda axes: axes[0][0].split("=")[0] + "_" + axes[1][0].split("=")[0])
 def test_a_grid_is_composed_as_hydra_composes_each_of_its_jobs(axes):
     jobs = grid(*axes)
+    by_hydra = Composer(CONF)
+    assert composed(jobs, by_hydra, [CONF]) == [by_hydra.plain(job) for job in jobs]
+
+
+def test_one_factor_at_a_time_is_composed_as_hydra_composes_each_of_its_jobs():
+    jobs = [
+        ("data=digits", *change)
+        for change in ((), ("trainer=smoke",), ("scaling=xnor",), ("scaling=channel",), ("scaling=learned",))
+    ]
     by_hydra = Composer(CONF)
     assert composed(jobs, by_hydra, [CONF]) == [by_hydra.plain(job) for job in jobs]
 
@@ -76,34 +80,49 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
+#: Three options each; the one in the middle is the odd one, which a look at the first and the last job does not see.
 BASE = {
+    "config.yaml": "defaults: [a: one, b: one, _self_]\n",
     "a/one.yaml": "x: 1\n",
     "a/two.yaml": "x: 2\n",
+    "a/three.yaml": "x: 3\n",
     "b/one.yaml": "y: 1\n",
     "b/two.yaml": "y: ${a.x}\n",
+    "b/three.yaml": "y: 3\n",
     "c/one.yaml": "z: 1\n",
     "c/two.yaml": "z: 2\n",
+    "c/three.yaml": "z: 3\n",
+    "d/set.yaml": "# @package _global_\na: {x: 9}\n",
+    "d/free.yaml": "# @package _global_\n{}\n",
 }
-JOBS = grid(["a=one", "a=two"], ["b=one", "b=two"])
+OPTIONS = ("one", "two", "three")
+JOBS = grid([f"a={option}" for option in OPTIONS], [f"b={option}" for option in OPTIONS])
+EXPERIMENTS = grid(["+d=free", "+d=set", "+d=free"], [f"a={option}" for option in OPTIONS], ["b=one", "b=two"])
 
 
 @pytest.mark.parametrize(
-    "files",
+    ("files", "jobs"),
     [
-        {"config.yaml": "defaults: [a: one, b: one, _self_]\n"},
-        {"config.yaml": "defaults:\n  - a: one\n  - b: one\n  - c: ${a}\n"},  # a choice that follows another
-        {"config.yaml": "defaults: [a: one, b: one, _self_]\n", "a/two.yaml": "# @package other\nx: 2\n"},
-        {
-            "config.yaml": "defaults: [a: one, b: one, _self_]\nb: {y: 7}\n"
-        },  # the primary configuration has the last word
-        {"config.yaml": "defaults: [_self_, a: one, b: one]\na: {w: 3}\n"},
+        ({}, JOBS),
+        ({"config.yaml": "defaults:\n  - a: one\n  - b: one\n  - c: ${a}\n"}, JOBS),  # a choice that follows another
+        ({"a/two.yaml": "# @package other\nx: 2\n"}, JOBS),
+        ({"a/two.yaml": "# @package _global_\nb: {y: 5}\n"}, JOBS),
+        ({"a/two.yaml": "defaults:\n  - /c@_global_.a.more: two\nx: 2\n"}, JOBS),
+        ({"config.yaml": "defaults: [a: one, b: one, _self_]\nb: {y: 7}\n"}, JOBS),
+        ({"config.yaml": "defaults: [_self_, a: one, b: one]\na: {w: 3}\n"}, JOBS),
+        ({}, EXPERIMENTS),  # what is added sets something inside a group
+        ({}, [(*job, "a.x=5") if number == 4 else job for number, job in enumerate(JOBS)]),
+        (
+            {"config.yaml": "defaults: [a: one, b: one, c@e: one, _self_]\n"},
+            grid(["c@e=one", "c@e=two"], ["b=one", "b=two"]),
+        ),
     ],
-    ids=["plain", "interpolated", "package", "self_last", "self_first"],
+    ids=["plain", "interpolated", "package", "global", "brings", "self_last", "self_first", "added", "inside", "at"],
 )
-def test_whatever_ties_options_together_is_composed_by_hydra(files, tmp_path):
+def test_whatever_ties_options_together_is_found(files, jobs, tmp_path):
     folder = write(tmp_path, {**BASE, **files})
     hydra = Composer(folder)
-    assert composed(JOBS, hydra, [folder]) == [hydra.plain(job) for job in JOBS]
+    assert composed(jobs, hydra, [folder]) == [hydra.plain(job) for job in jobs]
 
 
 def test_one_job_and_none_are_composed_too():

@@ -1,10 +1,10 @@
 """Configurations of many jobs, without composing each of them: Hydra takes a tenth of a second for one.
 
-An option of a config group that has no defaults list of its own is its file's content at the group's place, whatever
-is chosen elsewhere. So such a choice can be put into a composed configuration, and Hydra composes each option once in
-place of each combination of options. What could break that is looked for: a defaults list, a package, an interpolated
-choice, a value that another override sets inside the group, an effect elsewhere. Of those groups all combinations are
-composed by Hydra.
+An option of a config group that has no defaults list and no package of its own is its file's content at the group's
+place, whatever is chosen in other such groups. So jobs that differ in such choices only need each option composed once
+in place of each combination of options. What could break that is looked for: a defaults list, a package, an
+interpolated choice, an override that names the group in another way, an effect elsewhere. And of all jobs that share
+the remaining overrides the last one is composed by Hydra as well and compared.
 """
 
 from __future__ import annotations
@@ -31,39 +31,46 @@ _INTERPOLATED_CHOICE = re.compile(r"^\s*-.*:.*\$\{", re.MULTILINE)
 
 
 def composed(overrides: Sequence[Overrides], compose: Compose, folders: Sequence[Path]) -> list[Plain]:
-    """The configuration of each job, what Hydra would compose. ``folders`` hold the groups' options.
-
-    The last job is composed by Hydra as well and compared; where it differs, all of them are composed by Hydra.
-    """
+    """The configuration of each job, what Hydra would compose. ``folders`` hold the groups' options."""
     by_hydra = _Hydra(compose)
-    if not overrides:
-        return []
-    contents = _contents(overrides, by_hydra, folders)
-    first = {key: text for text in overrides[0] if (key := _key(text)) in contents}
-    plains = []
+    groups = _separable_groups(overrides, folders)
+    families: dict[Overrides, list[Overrides]] = {}
     for one in overrides:
-        plain = dict(by_hydra(tuple(first.get(_key(text), text) for text in one)))
-        plain |= {key: contents[key][text] for text in one if (key := _key(text)) in contents}
-        plains.append(deepcopy(plain))
-    if plains[-1] != by_hydra(overrides[-1]):
-        return [by_hydra(one) for one in overrides]
+        families.setdefault(_rest(one, groups), []).append(one)
+    found: dict[Overrides, Plain] = {}
+    for family in families.values():
+        found |= dict(zip(family, _family(family, groups, by_hydra), strict=True))
+    return [deepcopy(found[one]) for one in overrides]
+
+
+def _rest(one: Overrides, groups: set[str]) -> Overrides:
+    """A job's overrides with the options of separable groups left open."""
+    return tuple(f"{key}=" if (key := _key(text)) in groups else text for text in one)
+
+
+def _family(family: Sequence[Overrides], groups: set[str], by_hydra: _Hydra) -> list[Plain]:
+    """Jobs that differ in separable groups only: put together from the first one and one variant for each option."""
+    first = family[0]
+    options = {
+        place: dict.fromkeys(one[place] for one in family)
+        for place, text in enumerate(first)
+        if _key(text) in groups and len({one[place] for one in family}) > 1
+    }
+    if len(family) <= 2 + sum(len(texts) - 1 for texts in options.values()):
+        return [by_hydra(one) for one in family]
+    base = by_hydra(first)
+    contents: dict[str, Any] = {}
+    for place, texts in options.items():
+        key = _key(first[place])
+        for text in texts:
+            variant = by_hydra((*first[:place], text, *first[place + 1 :]))
+            if {**variant, key: None} != {**base, key: None}:
+                return [by_hydra(one) for one in family]  # the choice has an effect elsewhere
+            contents[text] = variant[key]
+    plains = [{**base, **{_key(one[place]): contents[one[place]] for place in options}} for one in family]
+    if plains[-1] != by_hydra(family[-1]):
+        return [by_hydra(one) for one in family]
     return plains
-
-
-def _contents(overrides: Sequence[Overrides], by_hydra: _Hydra, folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """For each separable group what each of its options puts in the group's place, found in the first job."""
-    contents: dict[str, dict[str, Any]] = {}
-    for key in _separable_groups(overrides, folders):
-        options = dict.fromkeys(text for one in overrides for text in one if _key(text) == key)
-        variants = {
-            text: by_hydra(tuple(text if _key(other) == key else other for other in overrides[0])) for text in options
-        }
-        elsewhere = [
-            {place: content for place, content in plain.items() if place != key} for plain in variants.values()
-        ]
-        if all(other == elsewhere[0] for other in elsewhere):
-            contents[key] = {text: plain[key] for text, plain in variants.items()}
-    return contents
 
 
 class _Hydra:
@@ -84,22 +91,18 @@ class _Hydra:
 
 
 def _separable_groups(overrides: Sequence[Overrides], folders: Sequence[Path]) -> set[str]:
-    """Groups of which every option that occurs is its file's content and nothing else, in every job."""
-    if any(_INTERPOLATED_CHOICE.search(text) for text in _all_texts(folders)):
+    """Groups of which every option that occurs is its file's content and nothing else."""
+    if any(_INTERPOLATED_CHOICE.search(text) for text in _texts_with_defaults(folders)):
         return set()
     texts = {text for one in overrides for text in one}
-    keys = {_key(text) for text in texts}
-    candidates = {
-        key
-        for key in keys
-        if re.fullmatch("[a-z_]+", key)
-        and all(key in {_key(text) for text in one} for one in overrides)
-        and not any(re.split(r"[./@]", other.lstrip("+~"))[0] == key for other in keys if other != key)
-    }
+    named = [re.split(r"[./@:]", _key(text).lstrip("+~")) for text in texts]
+    candidates = {_key(text) for text in texts if re.fullmatch("[a-z_]+", _key(text))}
     return {
         key
         for key in candidates
-        if all(_is_plain_option(folders, key, text.partition("=")[2]) for text in texts if _key(text) == key)
+        if all(names == [key] or key not in names for names in named)
+        and all(_is_plain_option(folders, key, text.partition("=")[2]) for text in texts if _key(text) == key)
+        and all(sum(_key(text) == key for text in one) <= 1 for one in overrides)
     }
 
 
@@ -117,7 +120,7 @@ def _is_plain_option(folders: Sequence[Path], group: str, option: str) -> bool:
     return not _DEFAULTS.search(text) and not _PACKAGE.search(text)
 
 
-def _all_texts(folders: Sequence[Path]) -> list[str]:
-    """Files with a defaults list."""
+def _texts_with_defaults(folders: Sequence[Path]) -> list[str]:
+    """The files of options that have a defaults list."""
     files = [file for folder in folders for file in folder.rglob("*.yaml")]
     return [text for text in (file.read_text() for file in files) if _DEFAULTS.search(text)]

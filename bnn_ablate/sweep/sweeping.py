@@ -76,10 +76,12 @@ def _launched(
     if not getattr(launcher, "tells_refused", False):
         for refused in jobs.refused:
             say(f"error: {refused.reason}  ({refused.label})")
+        if not jobs.jobs:  # a slip of the keyboard leaves no study behind
+            return []
     with one_sentence(config):
         if hasattr(launcher, "launch_jobs"):
             launcher.launch_jobs(planned)
-        elif jobs.jobs:
+        else:
             launch_elsewhere(planned, launcher)
     return [_job_return(one) for one in overrides]
 
