@@ -8,12 +8,12 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from bnn_ablate.sweep.sweeping import one_sentence
+from bnn_ablate.sweep.sweeping import writable
 
 
 class FolderCallback(Callback):
     """Makes the folder before Hydra does, which would show a traceback."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        with one_sentence(config):
+        with writable(Path(config.runs)):
             Path(config.runs).mkdir(parents=True, exist_ok=True)

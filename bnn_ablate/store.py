@@ -152,6 +152,12 @@ class RunFolder:
         gone = beat is not None and seen.of_this_machine and not _is_alive(beat.pid)
         return None if gone else seen
 
+    def forget_holder(self, pid: int) -> None:
+        """Take away the heartbeat of that process of this machine, which is known to have ended."""
+        seen = Lease(self.path / "heartbeat.json", f"run {self.path.name}").look()
+        if seen is not None and seen.of_this_machine and seen.heartbeat is not None and seen.heartbeat.pid == pid:
+            (self.path / "heartbeat.json").unlink(missing_ok=True)
+
     def is_busy(self) -> bool:
         """Whether another process is working on the run, or one on another host may be: that is not waited for."""
         if not self.path.exists():

@@ -65,12 +65,13 @@ def asked(overrides: list[str], *, folder: bool | None = None) -> list[str]:
 
 
 def default_name(overrides: list[str]) -> str:
-    """The swept axes and six hex digits of a hash over all that was asked: ``grad-scaling-3f2a91``."""
+    """The swept axes, or "study", and six hex digits of a hash over all that was asked: ``grad-scaling-3f2a91``."""
     swept = sorted(
         re.sub("[^A-Za-z0-9]+", "_", text.split("=", 1)[0].lstrip("+")) for text in asked(overrides) if _is_swept(text)
     )
     digest = hashlib.sha256("\n".join(sorted(asked(overrides))).encode()).hexdigest()[:6]
-    return "-".join([*swept, digest])
+    # digits alone, or with an e among them, would come back from the command line as a number
+    return "-".join([*swept, digest] if swept else ["study", digest])
 
 
 def _is_swept(override: str) -> bool:

@@ -27,7 +27,7 @@ def jobs(studies: Path, name: str) -> list[Job]:
 def test_a_name_says_the_swept_axes() -> None:
     assert default_name([*GRID, "model.width=0.25"]).startswith("grad-scaling-")
     assert default_name(["recipe/optimizer=adam,sgd", "+seed=range(3)"]).startswith("recipe_optimizer-seed-")
-    assert not default_name(["model.channels=[8,16]"]).startswith("model")
+    assert default_name(["model.channels=[8,16]"]).startswith("study-")  # which no number can be mistaken for
 
 
 def test_the_same_command_is_the_same_study_wherever_it_runs() -> None:

@@ -54,6 +54,20 @@ def test_a_seed_is_checked_like_any_setting(compose):
     assert all("seed=" in refused.reason for refused in found.refused)
 
 
+def test_a_seed_that_is_no_plain_number_is_read_by_hydra(compose):
+    found = sweep_jobs([("seed=0x10",), ("seed=010",), ("seed=${trainer.threads}",), ("seed=7",)], compose)
+    assert [job.settings for job in found.jobs] == [
+        settings_of(composed(one)) for one in ("seed=${trainer.threads}", "seed=7")
+    ]
+    assert [refused.label for refused in found.refused] == ["seed=0x10", "seed=010"]
+
+
+def test_what_is_made_from_the_seed_is_another_value_for_each_seed(compose):
+    for reference in ("${seed}", "${oc.select:seed}", "${..seed}"):
+        found = sweep_jobs([(f"data.seed={reference}", f"seed={seed}") for seed in (3, 4)], compose)
+        assert [job.settings.data.seed for job in found.jobs] == [3, 4]
+
+
 def test_a_combination_that_makes_no_sense_is_refused_alone(compose):
     found = sweep_jobs([("grad=ste", "grad.clip=1.3"), ("grad=approxsign", "grad.clip=1.3")], compose)
     assert [job.label for job in found.jobs] == ["grad=ste"]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 
 import pytest
 from conftest import TINY
+from factories import make_record
 from sweep_factories import job
 
 from bnn_ablate.outcome import Outcome
 from bnn_ablate.settings import SettingsError
+from bnn_ablate.states import status_of
+from bnn_ablate.store import Store
 from bnn_ablate.sweep import disk as disk_module
-from bnn_ablate.sweep import local
 from bnn_ablate.sweep.disk import Disk
 from bnn_ablate.sweep.local import check_timeout, gpus, jobs_at_a_time, summary
+from bnn_ablate.sweep.remaining import Remaining, remaining, to_train_first
 
 
 @pytest.fixture
@@ -53,8 +57,9 @@ def test_with_gpus_there_is_one_run_for_as_many_as_it_asks_for(monkeypatch, make
     gpu = ("trainer=gpu", "trainer.binary_forward=float")
     assert jobs_at_a_time("auto", [make_settings(*TINY, *gpu)]) == 3
     assert jobs_at_a_time("auto", [make_settings(*TINY, *gpu, "trainer.devices=2")]) == 1
-    with pytest.raises(SettingsError, match=r"trainer\.devices=4 is more than the 3 GPUs of this machine"):
-        jobs_at_a_time("auto", [make_settings(*TINY, *gpu, "trainer.devices=4")])
+    for n_jobs in ("auto", 2):  # beside a run that needs none, too
+        with pytest.raises(SettingsError, match=r"trainer\.devices=4 .* is more than the 3 GPUs of this machine"):
+            jobs_at_a_time(n_jobs, [make_settings(*TINY), make_settings(*TINY, *gpu, "trainer.devices=4")])
 
 
 def test_gpus_are_asked_of_the_drivers_own_tool(monkeypatch, tmp_path):
@@ -70,7 +75,7 @@ def test_gpus_are_asked_of_the_drivers_own_tool(monkeypatch, tmp_path):
     assert gpus() == []
 
 
-@pytest.mark.parametrize("minutes", [0, -1, "x", True])
+@pytest.mark.parametrize("minutes", [0, -1, "x", True, float("inf"), float("nan")])
 def test_a_timeout_that_is_none_is_refused(minutes):
     with pytest.raises(SettingsError, match=f"timeout_minutes={minutes} must be null or more than 0"):
         check_timeout(minutes)
@@ -84,9 +89,11 @@ def test_the_summary_counts_every_run_and_says_why_one_is_not_done(make_settings
         jobs[2].run_id: Outcome("diverged", "DivergedError: nan"),
         jobs[3].run_id: Outcome("stopped", "stopped"),
     }
-    assert summary(jobs, outcomes, skipped=7).splitlines() == [
+    before = Remaining(jobs, done=5, diverged=1, broken=1, best=None)
+    assert summary(jobs, outcomes, before).splitlines() == [
         "",
-        "12 runs: 7 already done, 1 trained, 1 failed, 1 diverged, 1 stopped, 1 not started",
+        "12 runs: 5 already done, 1 diverged before, 1 with broken files, 1 trained, 1 failed, 1 diverged, 1 stopped, "
+        "1 not started",
         "  000000000001  failed     seed=1: ZeroDivisionError: on purpose",
         "  000000000002  diverged   seed=2: DivergedError: nan",
         "  000000000003  stopped    seed=3: stopped",
@@ -134,34 +141,40 @@ def test_a_disk_that_stays_full_is_given_up(monkeypatch, tmp_path):
     assert not disk.worth_waiting()
 
 
-def test_a_folder_that_cannot_be_written_for_another_reason_is_an_error(monkeypatch, tmp_path):
+def test_a_folder_that_cannot_be_written_for_another_reason_has_no_room_either(monkeypatch, tmp_path):
     there, disk = FullDisk(monkeypatch), Disk(tmp_path / "gone")
     there.full = False
     disk.worth_waiting()
     there.now += 3
-    with pytest.raises(FileNotFoundError):
-        disk.has_room()
+    assert not disk.has_room()
 
 
-def test_a_run_that_is_done_or_diverged_is_not_left(make_settings, tmp_path, capsys):
-    from dataclasses import replace
-
-    from factories import make_record
-
-    from bnn_ablate.states import status_of
-    from bnn_ablate.store import Store
-
+def test_a_run_that_is_done_diverged_or_broken_is_not_left(make_settings, tmp_path, capsys):
     store = Store(tmp_path)
-    jobs = [job(make_settings(*TINY), number) for number in range(3)]
-    for one in jobs[:2]:
+    jobs = [job(make_settings(*TINY), number) for number in range(4)]
+    for one in jobs[:3]:
         store.run(one.run_id).path.mkdir()
     store.run(jobs[0].run_id).write_record(replace(make_record(), run_id=jobs[0].run_id))
     store.run(jobs[1].run_id).write_status(status_of(jobs[1].settings, jobs[1].ids, "diverged", sentence="nan"))
-    left, best = local.left_of(store, jobs)
-    assert left == [jobs[2]]
-    assert best is not None
-    assert best.label == "seed=0"
+    (store.run(jobs[2].run_id).path / "record.json").write_text("{")
+    found = remaining(store, jobs)
+    assert found.left == [jobs[3]]
+    assert (found.done, found.diverged, found.broken, found.failures) == (1, 1, 1, 2)
+    assert found.best is not None
+    assert found.best.label == "seed=0"
     said = capsys.readouterr().out
     assert "run 000000000000 already done" in said
-    assert f"retry 000000000001 runs={tmp_path}  (seed=1)" in said
     assert "run 000000000001 diverged: nan; to train it again" in said
+    assert f"retry 000000000001 runs={tmp_path}  (seed=1)" in said
+    assert "000000000002/record.json" in said
+
+
+def test_a_float_network_that_is_over_is_not_trained_first(make_settings, tmp_path):
+    store = Store(tmp_path)
+    networks = [job(make_settings(*TINY), number) for number in range(4)]
+    for one in networks[:3]:
+        store.run(one.run_id).path.mkdir()
+    store.run(networks[0].run_id).write_record(replace(make_record(), run_id=networks[0].run_id))
+    for one, state in ((networks[1], "diverged"), (networks[2], "stopped")):
+        store.run(one.run_id).write_status(status_of(one.settings, one.ids, state))
+    assert to_train_first(store, networks) == networks[2:]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY
+from factories import make_record
 from sweep_factories import job
 
 from bnn_ablate.outcome import Outcome
@@ -39,6 +40,8 @@ class Processes:
         self.started: list[str] = []
         self.gpus: list[tuple[str, ...]] = []
         self.at_once = self.most_at_once = 0
+        #: What the next starts raise.
+        self.refusals: list[Exception] = []
 
     def set_forkserver_preload(self, modules: list[str]) -> None:
         self.preload = modules
@@ -57,10 +60,12 @@ class StandIn:
     def __init__(self, processes: Processes, one, connection, gpus) -> None:
         self.processes, self.job, self.connection, self.gpus = processes, one, connection, gpus
         self.exitcode = 0
-        self.pid = os.getpid()
+        self.pid = 2**30  # nobody's
 
     def start(self) -> None:
         processes = self.processes
+        if processes.refusals:
+            raise processes.refusals.pop()
         processes.started.append(self.job.run_id)
         processes.gpus.append(self.gpus)
         processes.at_once += 1
@@ -74,7 +79,7 @@ class StandIn:
         self.sentinel, write = os.pipe()
         os.close(write)  # what waits for the end of the process finds that it has ended
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> None:
         self.processes.at_once -= 1
         os.close(self.sentinel)
 
@@ -83,6 +88,7 @@ class StandIn:
 def processes(monkeypatch) -> Processes:
     processes = Processes()
     monkeypatch.setattr(pool_module.multiprocessing, "get_context", lambda _: processes)
+    monkeypatch.setattr(pool_module, "_start_server", lambda: None)
     for module in (pool_module, disk_module):
         monkeypatch.setattr(module, "SECONDS_BETWEEN_LOOKS", 0.0)
     monkeypatch.setattr(View, "seconds_between_ticks", 0.0)
@@ -226,3 +232,41 @@ def test_a_training_that_was_over_stays_trained_when_its_process_dies(processes,
     status = store.run(one.run_id).status()
     assert status is not None
     assert status.state == "trained"
+
+
+def test_a_process_that_cannot_be_started_costs_its_run_only(processes, store, jobs):
+    processes.refusals = [EOFError()]
+    outcomes = run_pool(store, jobs[:2])
+    assert outcomes == {jobs[0].run_id: "failed", jobs[1].run_id: "done"}
+
+
+def test_a_record_that_was_written_before_the_process_died_is_a_result(processes, store, jobs):
+    one = jobs[0]
+    (store.root / one.run_id).mkdir()
+    store.run(one.run_id).write_record(replace(make_record(), run_id=one.run_id))
+    for end in (-9, Outcome("stopped", "stopped")):
+        processes.ends[one.run_id] = [end]
+        assert run_pool(store, [one]) == {one.run_id: "done"}
+
+
+@pytest.mark.parametrize("end", [-9, BUSY])
+def test_a_status_that_cannot_be_read_costs_its_run_only(end, processes, store, jobs):
+    one = jobs[0]
+    processes.ends[one.run_id] = [end]
+    (store.root / one.run_id).mkdir()
+    (store.root / one.run_id / "status.json").write_text("{")
+    outcomes = run_pool(store, jobs[:2])
+    assert outcomes[one.run_id] in ("failed", "refused")
+    assert outcomes[jobs[1].run_id] == "done"
+
+
+def test_a_heartbeat_of_the_process_that_died_is_taken_away_at_once(processes, store, jobs):
+    one = jobs[0]
+    folder = store.run(one.run_id)
+    with folder.lock():
+        beat = (folder.path / "heartbeat.json").read_bytes()
+    (folder.path / "heartbeat.json").write_bytes(beat)
+    folder.forget_holder(os.getpid() + 1)
+    assert (folder.path / "heartbeat.json").exists()
+    folder.forget_holder(os.getpid())
+    assert not (folder.path / "heartbeat.json").exists()

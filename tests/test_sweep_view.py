@@ -141,7 +141,7 @@ def test_a_terminal_shows_the_sweep_and_each_running_run(jobs, clock, tmp_path):
     sweep, run = [line for line in shown.splitlines() if line.strip()]
     assert sweep.startswith("sweep")
     assert "1/4" in sweep
-    assert "1 done before" in sweep
+    assert "1 of them before" in sweep
     assert "best so far 87.50 % (seed=9)" in sweep
     assert run.startswith("000000000000")
     assert run.rstrip().endswith("epoch 5  loss 1.500  test 62.50 %  seed=0")

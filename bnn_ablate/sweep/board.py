@@ -96,7 +96,7 @@ class Board:
         if row is not None and row.share > 0.02:
             return (self.clock() - row.started) / row.share
         if job.run_id in self.expected:
-            judged = self.took.keys() & self.expected.keys()
+            judged = {one for one in self.took if self.expected.get(one, 0.0) > 0}
             off_by = fmean(self.took[one] / self.expected[one] for one in judged) if judged else 1.0
             return self.expected[job.run_id] * off_by
         if self.took:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from typing import TextIO, cast
 from bnn_ablate.outcome import Outcome, Progress, attempt, failure
 from bnn_ablate.store import Store
 from bnn_ablate.sweep.jobs import SweepJob
+
+#: How long a run may take to its checkpoint once its sweep is gone.
+ORPHAN_SECONDS = 120.0
 
 
 def train_one(job: SweepJob, connection: Connection, gpus: Sequence[str]) -> None:
@@ -37,7 +41,10 @@ def train_one(job: SweepJob, connection: Connection, gpus: Sequence[str]) -> Non
     except OSError as error:
         tell.send(failure(error, folder))
         return
-    tell.send(attempt(job.settings, job.ids, job.label, folder, job_type=job.job_type, tell=tell))
+    outcome = attempt(job.settings, job.ids, job.label, folder, job_type=job.job_type, tell=tell)
+    for number in (signal.SIGINT, signal.SIGTERM):  # there is nothing left to stop
+        signal.signal(number, signal.SIG_IGN)
+    tell.send(outcome)
 
 
 def interrupt(number: int, _: FrameType | None) -> None:
@@ -53,6 +60,8 @@ def stop_with_the_sweep() -> None:
     def watch() -> None:
         sweep.join()
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(ORPHAN_SECONDS)
+        os.killpg(os.getpid(), signal.SIGKILL)  # it hangs, and would hold the run for ever
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
-
-from bnn_ablate.outcome import disk_is_full
 
 #: No run is started while less than this is free: a run that cannot write its first file has only been lost time.
 ROOM_BYTES = 8 * 2**20
@@ -51,10 +50,9 @@ class Disk:
         probe = self.root / ".room"
         try:
             probe.write_bytes(bytes(ROOM_BYTES))
-        except OSError as error:
-            if not disk_is_full(error):
-                raise
+        except OSError:  # full, or gone: in either case no run could be written
             return False
         finally:
-            probe.unlink(missing_ok=True)
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -125,23 +126,28 @@ class _Reader:
         self.plain = plain
         self.resolved: Any = None
         # a value made from the seed is another one for each seed
-        self.shared = "${seed" not in json.dumps(plain)
+        self.shared = re.search(r"\$\{[^}]*seed", json.dumps(plain)) is None
 
-    def read(self, seed: Any) -> Settings:
+    def read(self, seed: int | None) -> Settings:
+        """The settings with that seed, or with the one that was composed."""
+        if seed is None:
+            return read_settings(plain_of(OmegaConf.create(self.plain)))
         if self.resolved is None or not self.shared:
             self.resolved = plain_of(OmegaConf.create({**self.plain, "seed": seed}))
         return read_settings({**self.resolved, "seed": seed})
+
+
+#: A seed as Hydra and Python read it alike; others (0x10, 1e3, an interpolation) are left to Hydra.
+_SEED = re.compile(r"seed=(0|[1-9]\d*)")
 
 
 def _readers(
     overrides: Sequence[Overrides], compose: Compose, folders: Sequence[Path]
 ) -> Iterator[Callable[[], Settings]]:
     """What reads the settings of each job. Jobs that differ in their seed only are composed once."""
-    cells = [tuple(text for text in one if not text.startswith("seed=")) for one in overrides]
+    cells = [tuple(text for text in one if not _SEED.fullmatch(text)) for one in overrides]
     distinct = list(dict.fromkeys(cells))
     readers = {cell: _Reader(plain) for cell, plain in zip(distinct, composed(distinct, compose, folders), strict=True)}
     for one, cell in zip(overrides, cells, strict=True):
-        seeds = [text for text in one if text.startswith("seed=")]
-        reader = readers[cell]
-        seed = OmegaConf.from_dotlist(seeds[-1:]).seed if seeds else reader.plain["seed"]
-        yield partial(reader.read, seed)
+        seeds = [int(found[1]) for text in one if (found := _SEED.fullmatch(text))]
+        yield partial(readers[cell].read, seeds[-1] if seeds else None)

@@ -6,31 +6,28 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Literal
 
 from bnn_ablate.console import say
 from bnn_ablate.identity import ids_of
-from bnn_ablate.job import diverged_line, done_line, session
+from bnn_ablate.job import session
 from bnn_ablate.outcome import Outcome
-from bnn_ablate.record import Record, RecordError
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.settings import Settings, SettingsError
-from bnn_ablate.states import retry_hint
 from bnn_ablate.store import Store
-from bnn_ablate.sweep.board import Best, Board
+from bnn_ablate.sweep.board import Board
 from bnn_ablate.sweep.estimate import expected_seconds
 from bnn_ablate.sweep.jobs import SweepJob, float_networks
 from bnn_ablate.sweep.past import read_past
 from bnn_ablate.sweep.pool import Pool
+from bnn_ablate.sweep.remaining import Remaining, remaining, to_train_first
 from bnn_ablate.sweep.standing import standing_of
 from bnn_ablate.sweep.sweeping import Sweep, write_study
 from bnn_ablate.sweep.view import view_of
 
 NJobs = int | Literal["auto"]
-
-#: More finished runs than this are counted, not named.
-NAMED = 20
 
 
 def run_here(planned: Sweep, *, n_jobs: NJobs, timeout_minutes: float | None) -> None:
@@ -39,27 +36,24 @@ def run_here(planned: Sweep, *, n_jobs: NJobs, timeout_minutes: float | None) ->
     Failures are told and counted in the session. Raises SettingsError before anything starts, KeyboardInterrupt after
     a stop that was asked for.
     """
-    jobs = planned.jobs.jobs
     check_timeout(timeout_minutes)
-    left, best = left_of(planned.store, jobs)
-    first = [job for job in float_networks(left) if record_of(planned.store, job) is None]
-    at_a_time = jobs_at_a_time(n_jobs, [job.settings for job in (*first, *left)])
+    check_n_jobs(n_jobs)
+    before = remaining(planned.store, planned.jobs.jobs)
+    first = to_train_first(planned.store, float_networks(before.left))
+    jobs = [*first, *before.left]
+    at_a_time = jobs_at_a_time(n_jobs, [job.settings for job in jobs])
     write_study(planned)
+    session.failures += before.failures
     if planned.jobs.repeated:
         say(f"{counted(planned.jobs.repeated, 'combination')} the same run as another one: trained once")
-    train_all(
-        planned.store,
-        [*first, *left],
-        at_a_time,
-        timeout_minutes,
-        Board(
-            total=len(jobs) + len(first),
-            skipped=len(jobs) - len(left),
-            n_jobs=at_a_time,
-            best=best,
-            expected=expected_of(planned.store, [*first, *left]),
-        ),
+    board = Board(
+        total=len(planned.jobs.jobs) + len(first),
+        skipped=before.done + before.failures,
+        n_jobs=at_a_time,
+        best=before.best,
+        expected=expected_of(planned.store, jobs),
     )
+    train_all(planned.store, jobs, timeout_minutes, board, before)
 
 
 def expected_of(store: Store, jobs: Sequence[SweepJob]) -> dict[str, float]:
@@ -87,28 +81,28 @@ def run_settings(
     if not jobs:
         return {}
     store = Store(Path(jobs[0].settings.runs))
-    at_a_time = jobs_at_a_time(n_jobs, settings)
-    return train_all(store, jobs, at_a_time, timeout_minutes, Board(total=len(jobs), skipped=0, n_jobs=at_a_time))
+    board = Board(total=len(jobs), skipped=0, n_jobs=jobs_at_a_time(n_jobs, settings))
+    return train_all(store, jobs, timeout_minutes, board, Remaining(jobs, 0, 0, 0, None))
 
 
 def train_all(
-    store: Store, jobs: Sequence[SweepJob], n_jobs: int, timeout_minutes: float | None, board: Board
+    store: Store, jobs: Sequence[SweepJob], timeout_minutes: float | None, board: Board, before: Remaining
 ) -> dict[str, Outcome]:
-    """Train ``jobs`` and say how it went; failures are counted in the session."""
+    """Train ``jobs`` and say how it went; failures are counted in the session. ``before`` is what was there already."""
     if not jobs:
         return {}
     store.root.mkdir(parents=True, exist_ok=True)
-    say(f"{counted(len(jobs), 'run')} to train, {n_jobs} at a time")
+    say(f"{counted(len(jobs), 'run')} to train, {board.n_jobs} at a time")
     with view_of(board, jobs, store) as view:
         pool = Pool(
             store,
             view,
-            n_jobs=n_jobs,
+            n_jobs=board.n_jobs,
             timeout=None if timeout_minutes is None else 60 * timeout_minutes,
-            gpus=gpus() if uses_gpus(jobs[0].settings) else (),
+            gpus=gpus() if any(uses_gpus(job.settings) for job in jobs) else (),
         )
         outcomes = pool.run(jobs)
-    say(summary(jobs, outcomes, board.skipped))
+    say(summary(jobs, outcomes, before))
     session.failures += sum(outcome.kind not in ("done", "stopped") for outcome in outcomes.values())
     if pool.interrupts.count:
         raise KeyboardInterrupt
@@ -116,59 +110,28 @@ def train_all(
     return outcomes
 
 
-def left_of(store: Store, jobs: Sequence[SweepJob]) -> tuple[list[SweepJob], Best | None]:
-    """The jobs that are to be trained, and the best of the others. Diverged runs are outcomes: told, not repeated."""
-    left = []
-    done: list[tuple[SweepJob, Record]] = []
-    for job in jobs:
-        try:
-            record = record_of(store, job)
-            status = store.run(job.run_id).status() if record is None else None
-        except RecordError as error:
-            session.failures += 1
-            say(f"error: {error}  ({job.label})")
-            continue
-        if record is not None:
-            done.append((job, record))
-        elif status is not None and status.state == "diverged":
-            session.failures += 1
-            folder = store.run(job.run_id)
-            say(f"{diverged_line(folder)}; {retry_hint(folder)}  ({job.label})")
-        else:
-            left.append(job)
-    if len(done) <= NAMED:
-        for job, record in done:
-            say(done_line(record, job.label, "already done"))
-    else:
-        say(f"{len(done)} of {len(jobs)} runs already done")
-    best = max(done, key=lambda pair: pair[1].accuracy.top1, default=None)
-    return left, None if best is None else Best(best[1].accuracy.top1, best[0].label)
-
-
-def record_of(store: Store, job: SweepJob) -> Record | None:
-    """The record of a done run."""
-    return store.run(job.run_id).record()
-
-
 def jobs_at_a_time(n_jobs: NJobs, settings: Sequence[Settings]) -> int:
     """How many runs are trained side by side; ``auto`` fills the processors, or the GPUs. Raises SettingsError."""
+    check_n_jobs(n_jobs)
+    on_gpus = max((one.trainer.devices for one in settings if uses_gpus(one)), default=0)
+    found = gpus() if on_gpus else []
+    if on_gpus > len(found):
+        raise SettingsError(
+            f"trainer.devices={on_gpus} with trainer.accelerator=gpu is more than the {counted(len(found), 'GPU')} of "
+            "this machine: choose fewer, or trainer=cpu"
+        )
     if n_jobs != "auto":
-        if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1:
-            raise SettingsError(f"hydra.launcher.n_jobs={n_jobs} must be auto or a whole number from 1 on")
         return n_jobs
-    if not settings:
-        return 1
-    if any(uses_gpus(one) for one in settings):
-        most = max(one.trainer.devices for one in settings)
-        found = gpus()
-        if most > len(found):
-            raise SettingsError(
-                f"trainer.devices={most} is more than the {counted(len(found), 'GPU')} of this machine: choose fewer, "
-                "or trainer=cpu"
-            )
-        return max(1, len(found) // most)
-    most = max(one.trainer.threads * one.trainer.devices for one in settings)
-    return max(1, len(os.sched_getaffinity(0)) // most)
+    if on_gpus:
+        return len(found) // on_gpus
+    threads = max((one.trainer.threads * one.trainer.devices for one in settings), default=1)
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
+def check_n_jobs(n_jobs: NJobs) -> None:
+    """Refuse a number of runs at a time that is none."""
+    if n_jobs != "auto" and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < 1):
+        raise SettingsError(f"hydra.launcher.n_jobs={n_jobs} must be auto or a whole number from 1 on")
 
 
 def uses_gpus(settings: Settings) -> bool:
@@ -193,26 +156,36 @@ def gpus() -> list[str]:
 
 def check_timeout(minutes: float | None) -> None:
     """Refuse a timeout that is none."""
-    if minutes is not None and (isinstance(minutes, bool) or not isinstance(minutes, int | float) or minutes <= 0):
+    number = isinstance(minutes, int | float) and not isinstance(minutes, bool)
+    if minutes is not None and not (number and 0 < minutes < inf):
         raise SettingsError(f"hydra.launcher.timeout_minutes={minutes} must be null or more than 0")
 
 
-def summary(jobs: Sequence[SweepJob], outcomes: Mapping[str, Outcome], skipped: int) -> str:
-    """What became of a sweep: how many of each kind, and the reason of each run that is not done."""
-    kinds = {
-        "done": "trained",
-        "refused": "refused",
-        "failed": "failed",
-        "diverged": "diverged",
-        "disk full": "without room on the disk",
-    }
-    counts = [f"{skipped} already done"] if skipped else []
-    for kind, word in {**kinds, "stopped": "stopped"}.items():
-        number = sum(outcome.kind == kind for outcome in outcomes.values())
-        counts += [f"{number} {word}"] if number else []
-    left = len(jobs) - len(outcomes)
-    counts += [f"{left} not started"] if left else []
-    lines = [f"\n{counted(len(jobs) + skipped, 'run')}: {', '.join(counts)}"]
+def summary(jobs: Sequence[SweepJob], outcomes: Mapping[str, Outcome], before: Remaining) -> str:
+    """What became of a sweep: how many of each kind, and the reason of each run that is not done.
+
+    ``before`` counts what was there already.
+    """
+    numbers = [
+        (before.done, "already done"),
+        (before.diverged, "diverged before"),
+        (before.broken, "with broken files"),
+        *(
+            (sum(outcome.kind == kind for outcome in outcomes.values()), word)
+            for kind, word in {
+                "done": "trained",
+                "refused": "refused",
+                "failed": "failed",
+                "diverged": "diverged",
+                "disk full": "without room on the disk",
+                "stopped": "stopped",
+            }.items()
+        ),
+        (len(jobs) - len(outcomes), "not started"),
+    ]
+    total = sum(number for number, _ in numbers)
+    told = ", ".join(f"{number} {word}" for number, word in numbers if number)
+    lines = [f"\n{counted(total, 'run')}: {told}"]
     labels = {job.run_id: job.label for job in jobs}
     for run_id, outcome in outcomes.items():
         if outcome.kind != "done":

@@ -15,7 +15,7 @@ from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.sweep.estimate import Estimate, from_records, from_steps
 from bnn_ablate.sweep.footprint import expected_bytes, free_bytes
 from bnn_ablate.sweep.jobs import RefusedJob, SweepJob, float_networks
-from bnn_ablate.sweep.local import NJobs, jobs_at_a_time
+from bnn_ablate.sweep.local import NJobs, check_n_jobs, jobs_at_a_time
 from bnn_ablate.sweep.past import Ask, Past, ask_of, read_past
 from bnn_ablate.sweep.standing import Standing, folder_bytes, standing_of
 from bnn_ablate.sweep.sweeping import Sweep
@@ -147,12 +147,11 @@ def _never(job: SweepJob, standings: dict[str, Standing]) -> str | None:
 
 
 def _at_a_time(n_jobs: NJobs, settings: Sequence[Settings]) -> int | None:
+    check_n_jobs(n_jobs)
     try:
         return jobs_at_a_time(n_jobs, settings)
-    except SettingsError:
-        if n_jobs != "auto":
-            raise
-        return None  # they need GPUs and this machine has too few: a plan may be made elsewhere
+    except SettingsError:  # they need GPUs and this machine has too few: a plan may be made elsewhere
+        return None if n_jobs == "auto" else n_jobs
 
 
 @dataclass

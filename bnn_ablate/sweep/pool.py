@@ -10,11 +10,13 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
-from bnn_ablate.outcome import Outcome, Progress
+from bnn_ablate.outcome import Outcome, Progress, accuracy_of
+from bnn_ablate.record import RecordError
 from bnn_ablate.states import status_of
 from bnn_ablate.store import RunBusyError, Store
 from bnn_ablate.sweep.child import train_one
@@ -87,16 +89,23 @@ class Pool:
         tracked = any(job.settings.tracking.name == "wandb" for job in jobs)
         self.context.set_forkserver_preload([*PRELOAD, *(PRELOAD_WANDB if tracked else ())])
         with self.interrupts:
+            _start_server()
             try:
                 while self._work_left():
                     self._start()
                     self._wait()
                     self._end_what_takes_too_long()
             finally:
-                for running in self.running.values():  # there are some only where an error of ours ended the loop
-                    _signal(running.process, signal.SIGKILL)
-                    running.process.join()
+                self._end_all()  # there is something only where an error of ours ended the loop
         return self.outcomes
+
+    def _end_all(self) -> None:
+        for running in self.running.values():
+            _signal(running.process, signal.SIGTERM)
+        for running in self.running.values():
+            running.process.join(GRACE_SECONDS)
+            _signal(running.process, signal.SIGKILL)
+            running.process.join()
 
     def _work_left(self) -> bool:
         if self.running:
@@ -138,8 +147,14 @@ class Pool:
             gpus = tuple(self.free_gpus.popleft() for _ in range(job.settings.trainer.devices))
         ours, theirs = self.context.Pipe(duplex=False)
         process = self.context.Process(target=train_one, args=(job, theirs, gpus), name=f"run {job.run_id}")
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except (EOFError, OSError) as error:  # the server of processes is gone: the next start makes a new one
+            self.free_gpus.extend(gpus)
+            self._end(job, Outcome("failed", f"its process could not be started ({type(error).__name__}: {error})"))
+            return
+        finally:
+            theirs.close()
         self.running[job.run_id] = Running(job, process, ours, gpus, time.monotonic())
         self.view.started(job)
 
@@ -150,7 +165,11 @@ class Pool:
                 continue
             del self.elsewhere[run_id]
             folder = self.store.run(run_id)
-            status = folder.status()
+            try:
+                status = folder.status()
+            except RecordError as error:
+                self._end(job, Outcome("refused", str(error)))
+                continue
             if (folder.path / "record.json").exists():
                 self._end(job, Outcome("done", "trained by another process"))
             elif status is not None and status.state == "diverged":
@@ -200,6 +219,8 @@ class Pool:
 
     def _pass_on(self, interrupts: int) -> None:
         """The first time ask every process to stop, from the second on end it."""
+        if interrupts == 0:
+            return  # another signal, which is not ours
         if interrupts == 1:
             self.view.stopping(len(self.running))
         for running in self.running.values():
@@ -226,11 +247,25 @@ class Pool:
 
     def _outcome(self, running: Running) -> Outcome:
         outcome = running.outcome
+        if outcome is None:
+            _end_group(running.process)
+        if outcome is None or outcome.kind == "stopped":
+            finished = self._finished(running.job)
+            if finished is not None:
+                return finished
         if running.timed_out is not None and (outcome is None or outcome.kind == "stopped"):
             assert self.timeout is not None
             sentence = f"it took longer than hydra.launcher.timeout_minutes={self.timeout / 60:g}"
-            return self._failed(running.job, sentence)
+            return self._failed(running.job, running.process, sentence)
         return self._died(running.job, running.process) if outcome is None else outcome
+
+    def _finished(self, job: SweepJob) -> Outcome | None:
+        """Done, where the process was stopped in its last moment, after the record was written."""
+        with suppress(RecordError):
+            record = self.store.run(job.run_id).record()
+            if record is not None:
+                return Outcome("done", accuracy_of(record))
+        return None
 
     def _may_wait_for_room(self, job: SweepJob) -> bool:
         self.full_disks[job.run_id] += 1
@@ -243,27 +278,50 @@ class Pool:
     def _died(self, job: SweepJob, process: BaseProcess) -> Outcome:
         """A process that could not say how it ended."""
         if self.interrupts.count:
-            self._report(job, "stopped", None)
+            self._report(job, process, "stopped", None)
             return Outcome("stopped", "stopped without a new checkpoint")
         code = process.exitcode
         assert code is not None  # it has ended
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         hint = ": if nobody did, memory ran out, and a smaller hydra.launcher.n_jobs needs less"
-        return self._failed(job, f"its process {how}{hint if code == -signal.SIGKILL else ''}")
+        return self._failed(job, process, f"its process {how}{hint if code == -signal.SIGKILL else ''}")
 
-    def _failed(self, job: SweepJob, sentence: str) -> Outcome:
-        self._report(job, "failed", sentence)
+    def _failed(self, job: SweepJob, process: BaseProcess, sentence: str) -> Outcome:
+        self._report(job, process, "failed", sentence)
         return Outcome("failed", f"{sentence} (its output: {self.store.run(job.run_id).output})")
 
-    def _report(self, job: SweepJob, state: Literal["failed", "stopped"], sentence: str | None) -> None:
+    def _report(
+        self, job: SweepJob, process: BaseProcess, state: Literal["failed", "stopped"], sentence: str | None
+    ) -> None:
         """Write the state of a run whose process no longer can. A training that is over stays "trained"."""
         folder = self.store.run(job.run_id)
-        with suppress(OSError, RunBusyError), folder.lock():
+        assert process.pid is not None
+        # where locks do not work its heartbeat would be watched until it is old, and the sweep would stand still
+        folder.forget_holder(process.pid)
+        with suppress(OSError, RunBusyError, RecordError), folder.lock():
             status = folder.status()
             if status is None and state == "stopped":
                 return  # it never began
             if folder.record() is None and (status is None or status.state != "trained"):
                 folder.write_status(status_of(job.settings, job.ids, state, sentence=sentence))
+
+
+def _start_server() -> None:
+    """Start what forks the processes, out of reach of Ctrl-C: in a terminal that would end it while it loads torch."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end_group(process: BaseProcess) -> None:
+    """End what a process has left that could not say how it ended; itself too, where only its server has died."""
+    assert process.pid is not None
+    with suppress(ProcessLookupError, PermissionError):
+        for _ in range(100):
+            os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.02)
 
 
 def _signal(process: BaseProcess, number: int) -> None:

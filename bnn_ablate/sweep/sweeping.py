@@ -14,13 +14,14 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from bnn_ablate.console import say
-from bnn_ablate.job import done_line, session
+from bnn_ablate.job import session
 from bnn_ablate.record import RecordError
 from bnn_ablate.settings import SettingsError, check_study
 from bnn_ablate.store import Store
 from bnn_ablate.study import Job, asked, default_name, plan_jobs
 from bnn_ablate.sweep.expand import Overrides
 from bnn_ablate.sweep.jobs import SweepJobs, sweep_jobs
+from bnn_ablate.sweep.remaining import remaining
 
 
 class ConfigLoader(Protocol):
@@ -46,15 +47,20 @@ def sweep(
     launcher: Any,
     loader: ConfigLoader,
     config: DictConfig,
+    *,
+    way: str = "",
 ) -> list[JobReturn]:
     """Do what the command line asks with ``launcher``; failures are counted in :data:`bnn_ablate.job.session`.
 
     ``launcher`` is one of ours, which takes the composed jobs, or any other of Hydra's, which gets the overrides of the
-    runs that are not done.
+    runs that are not done. ``way`` is how ``expand`` makes jobs of overrides, where that is not all of their
+    combinations: the same overrides then are another study.
     """
-    with one_sentence(config):
+    with one_sentence():
         expanded = expand(overrides)
-        name = study_name(config, [str(override.input_line) for override in overrides])
+        if any(override.get_key_element() == "study" and override.is_sweep_override() for override in overrides):
+            raise SettingsError("study= is the name of the whole sweep: give one name")
+        name = study_name(config, [str(override.input_line) for override in overrides], way)
     return _launched([(*one, f"study={name}") for one in expanded], name, launcher, loader, config)
 
 
@@ -62,8 +68,8 @@ def launch(
     job_overrides: Sequence[Sequence[str]], launcher: Any, loader: ConfigLoader, config: DictConfig
 ) -> list[JobReturn]:
     """The same for the jobs of another sweeper, which come as overrides; of several batches each is a call."""
-    with one_sentence(config):
-        name = study_name(config, list(config.hydra.overrides.task))
+    with one_sentence():
+        name = study_name(config, list(config.hydra.overrides.task), config.hydra.runtime.choices["hydra/sweeper"])
     return _launched([(*one, f"study={name}") for one in job_overrides], name, launcher, loader, config)
 
 
@@ -78,7 +84,7 @@ def _launched(
             say(f"error: {refused.reason}  ({refused.label})")
         if not jobs.jobs:  # a slip of the keyboard leaves no study behind
             return []
-    with one_sentence(config):
+    with one_sentence():
         if hasattr(launcher, "launch_jobs"):
             launcher.launch_jobs(planned)
         else:
@@ -106,23 +112,17 @@ def launch_elsewhere(planned: Sweep, launcher: Any) -> None:
     What became of them is read from their folders: an engine's own account is lost with the first job that fails.
     """
     write_study(planned)
-    waiting = []
-    for job in planned.jobs.jobs:
-        record = planned.store.run(job.run_id).record()
-        if record is None:
-            waiting.append(job)
-        else:
-            say(done_line(record, job.label, "already done"))
-    counted = session.failures
-    if waiting:
+    before = remaining(planned.store, planned.jobs.jobs)
+    counted = session.failures + before.failures
+    if before.left:
         try:
-            launcher.launch([list(job.overrides) for job in waiting], initial_job_idx=0)
+            launcher.launch([list(job.overrides) for job in before.left], initial_job_idx=0)
         except Exception as error:  # an engine raises what it likes for a job that it lost
             say(f"error: {type(launcher).__name__} lost jobs ({type(error).__name__}: {first_line(error)})")
-    lost = [job for job in waiting if not (planned.store.run(job.run_id).path / "record.json").exists()]
+    lost = [job for job in before.left if not (planned.store.run(job.run_id).path / "record.json").exists()]
     session.failures = counted + len(lost)
     if lost:
-        say(f"{len(lost)} of {len(waiting)} runs have no record yet; repeat the command to go on with them")
+        say(f"{len(lost)} of {len(before.left)} runs have no record yet; repeat the command to go on with them")
 
 
 def first_line(error: BaseException) -> str:
@@ -139,27 +139,34 @@ def write_study(planned: Sweep) -> None:
         words = asked(list(job.overrides), folder=job.settings.data.name == "image_folder")
         jobs.append(Job(overrides=words, run_id=job.run_id))
     jobs += [Job(overrides=asked(list(job.overrides)), run_id=None) for job in planned.jobs.refused]
-    plan_jobs(planned.store.studies, planned.study, jobs)
+    with writable(planned.store.root):
+        plan_jobs(planned.store.studies, planned.study, jobs)
 
 
-def study_name(config: DictConfig, overrides: list[str]) -> str:
-    """``study=NAME``, or the swept axes with a hash of what is asked, and before it a sweeper other than the grid."""
+def study_name(config: DictConfig, overrides: list[str], way: str) -> str:
+    """``study=NAME``, or the swept axes with a hash of what is asked, and before it the way, where there is one."""
     if config.study is not None:
-        check_study(config.study)
+        check_study(str(config.study))
         return str(config.study)
-    sweeper = config.hydra.runtime.choices["hydra/sweeper"]
     name = default_name(overrides)
-    return name if sweeper in ("basic", "grid") else f"{sweeper}-{name}"
+    return f"{way}-{name}" if way not in ("", "basic", "grid") else name
 
 
 @contextmanager
-def one_sentence(config: DictConfig) -> Iterator[None]:
+def one_sentence() -> Iterator[None]:
     """Leave with a sentence where the sweep cannot begin; Hydra would show a traceback."""
     try:
         yield
-    except OSError as error:
-        say(f"error: runs={config.runs} cannot be written: {error.strerror}")
-        sys.exit(1)
     except (RecordError, SettingsError) as error:
         say(f"error: {error}")
+        sys.exit(1)
+
+
+@contextmanager
+def writable(runs: Path) -> Iterator[None]:
+    """The same where the folder of the runs cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        say(f"error: runs={runs} cannot be written: {error.strerror}")
         sys.exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from bnn_ablate.console import say
 from bnn_ablate.job import outcome_line
 from bnn_ablate.outcome import Outcome, Progress
 from bnn_ablate.record import RecordError
@@ -40,7 +42,7 @@ class View:
         return None
 
     def say(self, text: str) -> None:
-        print(text, flush=True)
+        say(text)
 
     def started(self, job: SweepJob) -> None:
         self.board.start(job)
@@ -100,13 +102,16 @@ class LiveView(View):
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.live.__exit__(None, None, None)
+        with suppress(OSError):
+            self.live.__exit__(None, None, None)
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        with suppress(OSError):  # a terminal that has gone
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def tick(self) -> None:
-        self.live.update(self.block(), refresh=True)
+        with suppress(OSError):
+            self.live.update(self.block(), refresh=True)
 
     def block(self) -> RenderableType:
         """The board as it stands."""
@@ -127,7 +132,7 @@ class LiveView(View):
         return ", ".join(
             [
                 self.standing(),
-                *([f"{self.board.skipped} done before"] if self.board.skipped else []),
+                *([f"{self.board.skipped} of them before"] if self.board.skipped else []),
                 *([f"{bad} failed"] if bad else []),
                 f"running {duration(max(1.0, time.monotonic() - self.board.began))}",
                 *([f"best so far {100 * best.top1:.2f} % ({best.label})"] if best is not None else []),

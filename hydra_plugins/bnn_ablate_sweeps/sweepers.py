@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,9 @@ from hydra_plugins.bnn_ablate_sweeps.search_path import CHECKOUT
 
 class GridSweeper(Sweeper):
     """Every combination of the swept values; ``params`` are overrides that the command line may replace."""
+
+    #: Stands before the names of studies of the same overrides that another sweeper makes.
+    way = ""
 
     def __init__(self, params: dict[str, str]) -> None:
         self.params = params
@@ -39,7 +43,8 @@ class GridSweeper(Sweeper):
         given = [f"{key}={value}" for key, value in self.params.items()]
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*given, *arguments])
-        return sweep(overrides, self.expand, self.launcher, self.hydra_context.config_loader, self.config)
+        loader = self.hydra_context.config_loader
+        return sweep(overrides, self.expand, self.launcher, loader, self.config, way=self.way)
 
     def expand(self, overrides: Sequence[Override]) -> list[tuple[str, ...]]:
         """The overrides of each job."""
@@ -58,6 +63,8 @@ class OneFactorSweeper(GridSweeper):
     def __init__(self, params: dict[str, str], crossed: list[str]) -> None:
         super().__init__(params)
         self.crossed = crossed
+        others = [key for key in crossed if key != "seed"]
+        self.way = "-".join(["one_factor", *(re.sub("[^A-Za-z0-9]+", "_", key) for key in others)])
 
     def expand(self, overrides: Sequence[Override]) -> list[tuple[str, ...]]:
         from bnn_ablate.sweep.expand import one_factor

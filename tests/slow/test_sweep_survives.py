@@ -50,6 +50,7 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,  # as in a terminal of its own, where Ctrl-C goes to the whole group
         )
 
     def run(self, *overrides: str) -> tuple[int, str]:
@@ -179,3 +180,56 @@ def test_ctrl_c_twice_ends_at_once_what_does_not_end_by_itself(tmp_path):
     assert shell.states() == {"stopped": 1}
     assert shell.run(*SWEEP, "seed=0", "grad=ste")[0] == 0
     assert shell.states() == {"done": 1}
+
+
+@pytest.mark.parametrize("moment", ["while torch is loaded", "in training"])
+def test_ctrl_c_in_a_terminal_goes_to_every_process_and_is_answered_by_one(moment, tmp_path):
+    shell = Shell(tmp_path)
+    (shell.faults / "ste-0.waits").touch()
+    process = shell.start(*SWEEP, "seed=0", "grad=ste", "hydra.launcher.n_jobs=1")
+    assert process.stdout is not None
+    output = ""
+    while "to train" not in output:
+        output += process.stdout.readline()
+    while moment == "in training" and not (shell.faults / "waiting").exists():
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    output += process.stdout.read()
+    assert process.wait() == 130, output
+    assert "Traceback" not in output
+    assert "repeat the same command to continue" in output
+    assert shell.states()["running"] == 0
+    if moment == "in training":
+        assert shell.states() == {"stopped": 1}
+
+
+def test_a_sweep_whose_reader_goes_away_goes_on(tmp_path):
+    shell = Shell(tmp_path)
+    process = shell.start(*SWEEP, "seed=0,1", "grad=ste", "hydra.launcher.n_jobs=1")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()  # as with: ... | head -1
+    process.wait()
+    assert shell.states() == {"done": 2}
+
+
+def test_without_the_server_of_processes_a_run_fails_alone_and_none_lives_on(tmp_path):
+    shell = Shell(tmp_path)
+    (shell.faults / "ste-0.hangs").touch()
+    process = shell.start(*SWEEP, "seed=0,1", "grad=ste", "hydra.launcher.n_jobs=1")
+    while (shell.faults / "ste-0.hangs").exists():
+        assert process.poll() is None
+    (server,) = (
+        int(pid)
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        if is_server(pid)
+    )
+    os.kill(server, signal.SIGKILL)
+    output, _ = process.communicate()
+    assert process.returncode == 1, output
+    assert shell.states() == {"failed": 1, "done": 1}
+    assert not any(run.is_busy() for run in shell.store.runs())
+
+
+def is_server(pid: str) -> bool:
+    return b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
