@@ -1,7 +1,8 @@
-"""The names of this machine's processor and GPU, as its system gives them. No torch here."""
+"""This machine's processors and GPU, as its system gives them: names, and how many a process may use. No torch here."""
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -18,6 +19,19 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() + " " + platform.machine()
+
+
+def processors(limits: Path = Path("/sys/fs/cgroup")) -> int:
+    """How many processors this process may use: those it is bound to, and no more than its container is given.
+
+    ``limits`` is where Linux keeps the limits of control groups (version 2), as a container sees its own.
+    """
+    bound = len(os.sched_getaffinity(0))
+    file = limits / "cpu.max"
+    if not file.exists():
+        return bound
+    quota, period = file.read_text().split()
+    return bound if quota == "max" else max(1, min(bound, int(quota) // int(period)))
 
 
 @cache

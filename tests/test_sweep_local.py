@@ -11,11 +11,13 @@ from conftest import TINY
 from factories import make_record
 from sweep_factories import job
 
+from bnn_ablate import processor
 from bnn_ablate.outcome import Outcome
 from bnn_ablate.settings import SettingsError
 from bnn_ablate.states import status_of
 from bnn_ablate.store import Store
 from bnn_ablate.sweep import disk as disk_module
+from bnn_ablate.sweep import local
 from bnn_ablate.sweep.disk import Disk
 from bnn_ablate.sweep.local import check_timeout, gpus, jobs_at_a_time, summary
 from bnn_ablate.sweep.remaining import Remaining, remaining, to_train_first
@@ -24,9 +26,20 @@ from bnn_ablate.sweep.remaining import Remaining, remaining, to_train_first
 @pytest.fixture
 def processors(monkeypatch):
     def have(number: int) -> None:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(number)))
+        monkeypatch.setattr(local, "processors", lambda: number)
 
     return have
+
+
+@pytest.mark.parametrize(
+    ("limit", "number"),
+    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), (None, 8)],
+)
+def test_a_container_has_no_more_processors_than_it_is_given(limit, number, monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    if limit is not None:
+        (tmp_path / "cpu.max").write_text(limit + "\n")
+    assert processor.processors(tmp_path) == number
 
 
 @pytest.mark.parametrize(

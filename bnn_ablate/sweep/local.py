@@ -14,6 +14,7 @@ from bnn_ablate.console import say
 from bnn_ablate.identity import ids_of
 from bnn_ablate.job import session
 from bnn_ablate.outcome import Outcome
+from bnn_ablate.processor import processors
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import Store
@@ -125,7 +126,7 @@ def jobs_at_a_time(n_jobs: NJobs, settings: Sequence[Settings]) -> int:
     if on_gpus:
         return len(found) // on_gpus
     threads = max((one.trainer.threads * one.trainer.devices for one in settings), default=1)
-    return max(1, len(os.sched_getaffinity(0)) // threads)
+    return max(1, processors() // threads)
 
 
 def check_n_jobs(n_jobs: NJobs) -> None:

@@ -76,7 +76,7 @@ class View:
     def standing(self) -> str:
         """``5/12, about 3 min left``."""
         left = self.board.seconds_left(list(self.left.values()))
-        about = f", about {duration(left)} left" if left is not None and self.left else ""
+        about = f", about {duration(left)} left" if left is not None and left >= 1 else ""
         return f"{self.board.finished}/{self.board.total}{about}"
 
     def _top1(self, job: SweepJob) -> float | None:
