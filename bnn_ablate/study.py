@@ -30,10 +30,11 @@ NOT_ASKED = ("study=", "sweeps=", "runs=", "trainer", "tracking", "hydra", "data
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Job:
-    """One planned run: its overrides, and its id; None for a combination that makes no sense."""
+    """One planned run: its overrides, and its id; None for a combination that is ``refused`` for that reason."""
 
     overrides: list[str]
     run_id: str | None
+    refused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -56,6 +56,21 @@ scaling=channel in order=post is an identity check, not a treatment: the BatchNo
 """
 
 
+def test_a_combination_that_makes_no_sense_is_refused_and_not_missing(tmp_path: Path) -> None:
+    done = put_done(tmp_path, make_record())
+    jobs = [
+        Job(overrides=["grad=ste"], run_id=done.run_id),
+        Job(overrides=["grad=ede"], run_id=None, refused="grad=ede does not go with that"),
+    ]
+    plan_jobs(Store(tmp_path).studies, "s", jobs)
+    text = study_table(tmp_path, "s")
+    (row,) = [line for line in text.splitlines() if line.startswith("ede")]
+    assert row.split()[:2] == ["ede", "refused"]
+    assert "1 run refused: shown and counted, in no mean." in text
+    assert "\nrefused: grad=ede does not go with that\n" in text
+    assert "missing" not in text
+
+
 def test_the_text_of_a_study_is_the_one_made_by_hand(tmp_path: Path) -> None:
     failed = put_grid(tmp_path)
     text = study_table(tmp_path, "grid")
@@ -273,7 +288,7 @@ def test_one_run_is_a_table_of_one_row(tmp_path: Path) -> None:
     assert "One run has no interval; seed=0,1,2 costs about 3.0 min more." in text
 
 
-STATES = ("done", "running", "stopped", "trained", "failed", "diverged", "broken", "missing")
+STATES = ("done", "running", "stopped", "trained", "failed", "diverged", "broken", "missing", "refused")
 
 
 @given(st.lists(st.lists(st.sampled_from(STATES), min_size=3, max_size=3), min_size=1, max_size=4))

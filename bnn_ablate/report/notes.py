@@ -9,6 +9,7 @@ from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.labels import Labels, cell_leaves
 from bnn_ablate.report.numbers import counted, duration, joined
 from bnn_ablate.report.rows import error_of, latencies
+from bnn_ablate.report.runs import RunState
 
 #: The seeds that a study of three runs a cell has.
 SEEDS = (0, 1, 2)
@@ -22,6 +23,9 @@ UNITS = (
     "convolutions for one image, float + binary / 64. time: mean training time of a run. packed %: top-1 of the "
     "same network as bits on the CPU; packed ms: its median time for one image, where nothing else ran."
 )
+
+#: States of which nothing will come by itself, each with its reason.
+LOST: tuple[RunState, ...] = ("failed", "diverged", "refused")
 
 
 def notes(cells: Sequence[Cell], labels: Labels) -> list[str]:
@@ -62,13 +66,14 @@ def _interval(cells: Sequence[Cell]) -> list[str]:
 def _lost_runs(cells: Sequence[Cell]) -> list[str]:
     runs = [run for cell in cells for run in cell.runs]
     states = Counter(run.state for run in runs)
-    lost = [f"{counted(states[state], 'run')} {state}" for state in ("failed", "diverged") if states[state]]
+    lost = [f"{counted(states[state], 'run')} {state}" for state in LOST if states[state]]
     found = [f"{' and '.join(lost)}: shown and counted, in no mean."] if lost else []
     reasons: dict[str, list[str]] = {}
     for run in runs:
-        if run.state in ("failed", "diverged"):
-            reasons.setdefault(f"{run.state}: {error_of(run)}", []).append(str(run.run_id))
-    found += [f"{reason} (run {', '.join(ids)})" for reason, ids in reasons.items()]
+        if run.state in LOST:
+            ids = reasons.setdefault(f"{run.state}: {error_of(run)}", [])
+            ids += [] if run.run_id is None else [run.run_id]  # what was refused never had one
+    found += [reason + (f" (run {', '.join(ids)})" if ids else "") for reason, ids in reasons.items()]
     broken = [run for run in runs if run.state == "broken"]
     if broken:
         found.append(f"{counted(len(broken), 'run')} cannot be read: {joined([error_of(run) for run in broken])}")

@@ -14,7 +14,10 @@ from bnn_ablate.report.runs import Run, RunState
 from bnn_ablate.report.stats import Mean, student_mean
 
 #: Order in which states are told: what needs a person first.
-TOLD: tuple[RunState, ...] = ("broken", "failed", "diverged", "stopped", "running", "trained", "missing")
+TOLD: tuple[RunState, ...] = (
+    *("broken", "failed", "diverged", "refused"),
+    *("stopped", "running", "trained", "missing"),
+)
 
 DASH = "—"  # there is no such number; why, the state says
 
@@ -86,7 +89,7 @@ def state_of(cell: Cell) -> str:
     several = len(cell.runs) > 1
     told = [f"{len(cell.records)} done"] if cell.records else []
     for state, found in others.items():
-        errors = joined([error_of(run) for run in found if state in ("broken", "failed")])
+        errors = joined([error_of(run) for run in found if state in ("broken", "failed", "refused")])
         told.append((f"{len(found)} " if several else "") + state + (f": {errors}" if errors else ""))
     return ", ".join(told)
 

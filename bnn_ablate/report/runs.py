@@ -17,16 +17,17 @@ from bnn_ablate.study import Job, Study, read_study
 OTHER_RUNS = "other-runs"
 RESERVED = ("index", OTHER_RUNS)
 
-RunState = State | Literal["broken", "missing"]
+RunState = State | Literal["broken", "missing", "refused"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One run as the report sees it: done with a record, or without one for the reason that ``state`` names.
 
-    ``broken``: its files cannot be read, ``error`` says why. ``missing``: planned, and no folder is there. What is not
-    known of such a run is None; its ``config`` is empty. ``packed`` are a done run's packed results that count, with
-    those of later evaluations; ``problem`` says which of these could not be read.
+    ``broken``: its files cannot be read, ``error`` says why. ``missing``: planned, and no folder is there. ``refused``:
+    a combination that makes no sense, ``error`` says why. What is not known of such a run is None; its ``config`` is
+    empty. ``packed`` are a done run's packed results that count, with those of later evaluations; ``problem`` says
+    which of these could not be read.
     """
 
     run_id: str | None
@@ -153,7 +154,15 @@ def _broken(folder: RunFolder, sentence: str) -> Run:
 
 def missing_run(job: Job, seed: int | None) -> Run:
     """A planned run that has left nothing."""
-    return Run(run_id=job.run_id, cell_id=None, seed=seed, state="missing", config={}, record=None, error=None)
+    return Run(
+        run_id=job.run_id,
+        cell_id=None,
+        seed=seed,
+        state="missing" if job.refused is None else "refused",
+        config={},
+        record=None,
+        error=job.refused,
+    )
 
 
 def _named_study(path: Path) -> Study:

@@ -71,7 +71,7 @@ def runs_csv(table: Table) -> str:
                     combined_macs(record),
                     record.provenance.train_seconds,
                 )
-            error = error_of(run) if run.state in ("failed", "diverged", "broken") else None
+            error = error_of(run) if run.state in ("failed", "diverged", "broken", "refused") else None
             lines.append([*label, run.run_id, run.cell_id, run.seed, run.state, *values, *_packed(run.packed), error])
     return _csv([head, *lines])
 

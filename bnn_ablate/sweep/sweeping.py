@@ -138,7 +138,8 @@ def write_study(planned: Sweep) -> None:
     for job in planned.jobs.jobs:
         words = asked(list(job.overrides), folder=job.settings.data.name == "image_folder")
         jobs.append(Job(overrides=words, run_id=job.run_id))
-    jobs += [Job(overrides=asked(list(job.overrides)), run_id=None) for job in planned.jobs.refused]
+    for refused in planned.jobs.refused:
+        jobs.append(Job(overrides=asked(list(refused.overrides)), run_id=None, refused=refused.reason))
     with writable(planned.store.root):
         plan_jobs(planned.store.studies, planned.study, jobs)
 
