@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,6 +80,16 @@ def test_a_wrong_cell_of_a_grid_is_told_and_the_others_are_trained(bnn_ablate, s
     assert "error: grad.clip=1.3 does nothing with grad=approxsign" in output
     assert "Traceback" not in output
     assert states(store) == ["done"]
+
+
+def test_help_lists_our_groups_and_nothing_else_of_the_checkout(bnn_ablate):
+    code, output = bnn_ablate("--help")
+    assert code == 0
+    listed, _, _ = output.partition("== Config ==")
+    groups = {line.partition(": ")[0] for line in listed.splitlines() if re.match(r"[\w/.-]+: \S", line)}
+    assert {"scaling", "grad", "recipe/optimizer", "sweeps"} <= groups
+    folders = {path.name for path in (Path(__file__).parent.parent / "conf").iterdir() if path.is_dir()}
+    assert {group.partition("/")[0] for group in groups} == folders - {"hydra"} | {"sweeps"}
 
 
 def test_a_sweep_of_which_no_cell_makes_sense_leaves_no_study_behind(bnn_ablate, store):

@@ -93,12 +93,8 @@ def _launched(
 
 
 def folders_of(loader: ConfigLoader) -> list[Path]:
-    """The folders of options, conf/ and those of hydra.searchpath; not the checkout, which holds sweeps/ alone."""
-    return [
-        Path(source.path)
-        for source in loader.get_sources()
-        if source.scheme() == "file" and source.provider != "bnn_ablate"
-    ]
+    """The folders of options, conf/ and those of hydra.searchpath."""
+    return [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
 
 
 def _job_return(overrides: Overrides) -> JobReturn:
