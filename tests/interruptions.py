@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,8 +113,6 @@ def exit_as_the_command_line_does(settings: Settings) -> None:
 
 def command_line(arguments: list[str], output: str) -> None:
     """``python -m bnn_ablate`` with these arguments; what it prints goes to the file ``output``."""
-    import sys
-
     stream = open(output, "a")  # noqa: SIM115 - lives as long as the process
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)
@@ -156,3 +155,30 @@ def command_line_on_a_full_disk(arguments: list[str], output: str, writes: int) 
 
     os.fsync = fsync
     command_line(arguments, output)
+
+
+def train_one_that_tells_where_it_is(job, connection, gpus) -> None:
+    """A process of a sweep whose training says what it sees, in print and as its outcome."""
+    from bnn_ablate.outcome import Outcome
+    from bnn_ablate.sweep import child
+
+    def attempt(*_, **__):
+        print("printed")
+        os.system("echo by another program")
+        print("to standard error", file=sys.stderr)
+        own_group = os.getpgrp() == os.getpid()
+        return Outcome("done", f"{os.environ.get('CUDA_VISIBLE_DEVICES')} {own_group}")
+
+    child.attempt = attempt
+    child.train_one(job, connection, gpus)
+
+
+def print_on_a_full_disk(path: str) -> None:
+    """What a process of a sweep prints where there is no room; exit code 0 if nothing came of it."""
+    from pathlib import Path
+
+    from bnn_ablate.sweep.child import write_output_to
+
+    write_output_to(Path(path))
+    print("lost" * 10_000)
+    print("lost", file=sys.stderr, flush=True)
