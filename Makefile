@@ -27,7 +27,7 @@ test: .venv/.ok ## the test suite
 	$(BIN)/python -m pytest --numprocesses=2 --dist=worksteal --ignore=tests/slow --ignore=tests/docs --ignore=tests/cluster
 
 test-docs: .venv/.ok ## the README as written, several processes, a server that fails: too slow for the suite
-	$(BIN)/python -m pytest tests/docs tests/slow
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile tests/docs tests/slow
 	$(BIN)/python -m pytest --numprocesses=2 --binary-forward=float tests/test_training.py tests/test_resume.py tests/test_pretrain.py
 
 test-cluster: .venv-cluster/.ok ## a real SLURM (as root, with slurm-wlm and munge) and a real Ray cluster, whose nodes die
