@@ -12,3 +12,9 @@ def say(text: str) -> None:
     """
     with suppress(OSError):
         print(text, flush=True)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its type where there is none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

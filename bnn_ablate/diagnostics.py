@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bnn_ablate.classifier import Classifier
+from bnn_ablate.csv_rows import csv_text
 from bnn_ablate.data import eval_batches
 from bnn_ablate.evaluation import inference
 from bnn_ablate.layers import QuantizedConv2d
@@ -86,7 +87,7 @@ class Diagnostics(pl.callbacks.Checkpoint):
         # a checkpoint of before there were diagnostics brings no signs, and inside an epoch they are not known
         if self.signs is None and trainer.global_step % pl_module.steps_per_epoch == 0:
             self.signs = sign_bits(pl_module.network)
-        self.path.write_text(csv_text(self.lines, header=True))
+        self.path.write_text(csv_text(Diagnostic, self.lines, header=True))
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Classifier, optimizer: Any) -> None:  # type: ignore[override]
         if trainer.is_global_zero and trainer.is_last_batch:
@@ -109,7 +110,7 @@ class Diagnostics(pl.callbacks.Checkpoint):
         ]
         self.lines += new
         with open(self.path, "a") as file:
-            file.write(csv_text(new, header=False))
+            file.write(csv_text(Diagnostic, new, header=False))
 
     def _first_images(self, module: Classifier) -> Tensor:
         if self._images is None:
@@ -131,7 +132,7 @@ class Diagnostics(pl.callbacks.Checkpoint):
         # tensors and a text: a checkpoint holds nothing else
         signs = self.signs
         return {
-            "csv": csv_text(self.lines, header=True),
+            "csv": csv_text(Diagnostic, self.lines, header=True),
             "signs": None if signs is None else {layer: torch.from_numpy(bits) for layer, bits in signs.items()},
         }
 
@@ -213,18 +214,8 @@ def gradient_norms(network: nn.Module) -> dict[str, float]:
     return dict(zip(found, norms.tolist(), strict=True))
 
 
-def csv_text(lines: Iterable[Diagnostic], *, header: bool) -> str:
-    """Lines as CSV; every digit of a value is kept."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    if header:
-        writer.writerow([field.name for field in fields(Diagnostic)])
-    writer.writerows(astuple(line) for line in lines)
-    return buffer.getvalue()
-
-
 def read_csv(text: str) -> list[Diagnostic]:
-    """What :func:`csv_text` wrote with its header."""
+    """Lines of a file with its header."""
     return [
         Diagnostic(int(row["epoch"]), row["layer"], row["quantity"], float(row["value"]))
         for row in csv.DictReader(io.StringIO(text))

@@ -16,7 +16,7 @@ from bnn_ablate.outcome import PLAIN_ERRORS, Outcome, accuracy_of, attempt
 from bnn_ablate.record import Record, RecordError
 from bnn_ablate.settings import Settings, SettingsError, read_settings
 from bnn_ablate.states import retry_hint
-from bnn_ablate.store import RunFolder, Store
+from bnn_ablate.store import Status, Store
 from bnn_ablate.study import add_run, asked
 from bnn_ablate.wandb_access import agents_run
 
@@ -55,7 +55,7 @@ def perform(config: DictConfig) -> None:
             words = asked(overrides, folder=settings.data.name == "image_folder")
             add_run(store.studies, settings.study, words, folder.path.name)
         record = folder.record()
-        diverged = state_of(folder) == "diverged"
+        status = folder.status()
     except PLAIN_ERRORS as error:
         session.failures += 1
         say(f"error: {error}{suffix}")
@@ -66,9 +66,9 @@ def perform(config: DictConfig) -> None:
 
             show_done(settings, ids, label, record, folder)
         say(done_line(record, label, "already done"))
-    elif diverged:
+    elif status is not None and status.state == "diverged":
         session.failures += 1
-        say(f"{diverged_line(folder)}; {retry_hint(folder)}{suffix}")
+        say(f"{diverged_line(status)}; {retry_hint(folder)}{suffix}")
     else:
         say(f"run {folder.path.name} starts{suffix}")
         outcome = attempt(settings, ids, label, folder)
@@ -113,16 +113,9 @@ def outcome_line(run_id: str, outcome: Outcome) -> str:
             return outcome.sentence
 
 
-def state_of(folder: RunFolder) -> str | None:
-    """The run's last state, None where it never started."""
-    status = folder.status()
-    return None if status is None else status.state
-
-
-def diverged_line(folder: RunFolder) -> str:
+def diverged_line(status: Status) -> str:
     """A diverged run in one line."""
-    status = folder.status()
-    return f"run {folder.path.name} diverged: {status.error if status else ''}"
+    return f"run {status.run_id} diverged: {status.error}"
 
 
 def table_of_study() -> str | None:

@@ -36,10 +36,23 @@ def processors(limits: Path = Path("/sys/fs/cgroup")) -> int:
 
 @cache
 def gpu_name() -> str | None:
-    """The first GPU's name, asked of the driver's own tool; None where there is no GPU."""
+    """The first GPU's name; None where there is no GPU."""
+    names = _asked_of_the_driver("name")
+    return names[0] if names else None
+
+
+def gpus() -> list[str]:
+    """The GPUs that runs may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip()]
+    return _asked_of_the_driver("index")
+
+
+def _asked_of_the_driver(field: str) -> list[str]:
+    """That field of each GPU, from the driver's own tool: a process that starts others must not touch CUDA itself."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return None
-    asked = subprocess.run([tool, "--query-gpu=name", "--format=csv,noheader"], capture_output=True, text=True)
-    names = asked.stdout.splitlines() if asked.returncode == 0 else []
-    return names[0].strip() if names else None
+        return []
+    asked = subprocess.run([tool, f"--query-gpu={field}", "--format=csv,noheader"], capture_output=True, text=True)
+    return [line.strip() for line in asked.stdout.splitlines()] if asked.returncode == 0 else []

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from bnn_ablate.classifier import Classifier
+from bnn_ablate.csv_rows import csv_text
 from bnn_ablate.outcome import Progress, Tell
 from bnn_ablate.record import Epoch
 
@@ -115,22 +113,12 @@ class MetricsFile(pl.callbacks.Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if trainer.is_global_zero:
-            self.path.write_text(csv_text(pl_module.curve, header=True))
+            self.path.write_text(csv_text(Epoch, pl_module.curve, header=True))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if trainer.is_global_zero:
             with open(self.path, "a") as file:
-                file.write(csv_text(pl_module.curve[-1:], header=False))
-
-
-def csv_text(rows: list[Epoch], *, header: bool) -> str:
-    """Rows of the curve as CSV; a value that was not measured is an empty field."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, [field.name for field in fields(Epoch)], lineterminator="\n")
-    if header:
-        writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
-    return buffer.getvalue()
+                file.write(csv_text(Epoch, pl_module.curve[-1:], header=False))
 
 
 @contextmanager

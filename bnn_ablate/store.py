@@ -145,7 +145,7 @@ class RunFolder:
 
         For those who only look: the lock is not tried, which would make a run that starts just now find it held.
         """
-        seen = Lease(self.path / "heartbeat.json", f"run {self.path.name}").look()
+        seen = self._lease.look()
         if seen is None or time.time() - seen.touched >= STALE_SECONDS:
             return None
         beat = seen.heartbeat
@@ -154,9 +154,9 @@ class RunFolder:
 
     def forget_holder(self, pid: int) -> None:
         """Take away the heartbeat of that process of this machine, which is known to have ended."""
-        seen = Lease(self.path / "heartbeat.json", f"run {self.path.name}").look()
+        seen = self._lease.look()
         if seen is not None and seen.of_this_machine and seen.heartbeat is not None and seen.heartbeat.pid == pid:
-            (self.path / "heartbeat.json").unlink(missing_ok=True)
+            self._lease.path.unlink(missing_ok=True)
 
     def is_busy(self) -> bool:
         """Whether another process is working on the run, or one on another host may be: that is not waited for."""

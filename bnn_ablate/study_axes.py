@@ -45,11 +45,14 @@ def cell_of(name: str) -> str:
     return cell if cell else BASELINE
 
 
+def names_of(asked_for: Sequence[Sequence[str]]) -> list[str]:
+    """What each job asks that not all of them do; of a single job all that it asks."""
+    shared = set.intersection(*map(set, asked_for)) if len(asked_for) > 1 else set()
+    names = [" ".join(text for text in one if text not in shared) for one in asked_for]
+    return [name if name else BASELINE for name in names]
+
+
 def name_among(label: str, jobs: Sequence[Job]) -> str:
-    """``label`` without what all jobs ask, where it is all that one of several jobs asks; else as it is."""
-    shared = set.intersection(*(set(job.overrides) for job in jobs)) if len(jobs) > 1 else set()
-    for job in jobs:
-        if shared and " ".join(job.overrides) == label:
-            own = " ".join(text for text in job.overrides if text not in shared)
-            return own if own else BASELINE
-    return label
+    """The name of the job whose overrides are ``label``; ``label`` where there is none."""
+    names = names_of([job.overrides for job in jobs])
+    return next((name for name, job in zip(names, jobs, strict=True) if " ".join(job.overrides) == label), label)

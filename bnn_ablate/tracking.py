@@ -14,6 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from bnn_ablate.classifier import Classifier
+from bnn_ablate.console import first_line
 from bnn_ablate.diagnostics import Diagnostic, Diagnostics, by_epoch, read_diagnostics
 from bnn_ablate.identity import Ids
 from bnn_ablate.record import Epoch, Record
@@ -73,7 +74,7 @@ class WandbTracker:
             self._start()
         except Exception as error:  # wandb promises no narrower type
             raise SettingsError(
-                f"W&B cannot start run {self.run_id}: {_first_line(error)}; put that right or choose "
+                f"W&B cannot start run {self.run_id}: {first_line(error)}; put that right or choose "
                 "tracking.mode=offline or tracking=none"
             ) from error
 
@@ -144,7 +145,7 @@ class WandbTracker:
         except Exception as error:
             if not self.lost:
                 print(
-                    f"W&B does not have all of run {self.run_id} ({_first_line(error)}); the run itself is not "
+                    f"W&B does not have all of run {self.run_id} ({first_line(error)}); the run itself is not "
                     f"affected; send the rest with: wandb sync {Path(self.settings.runs) / 'wandb'}/*-{self.wandb_id}",
                     file=sys.stderr,
                     flush=True,
@@ -165,10 +166,6 @@ def tracked(tracker: WandbTracker | None) -> Iterator[None]:
         tracker.close(exit_code=1)
         raise
     tracker.close(exit_code=0)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 class TrackerCallback(pl.callbacks.Checkpoint):

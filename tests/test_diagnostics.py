@@ -15,11 +15,11 @@ from interruptions import train, train_and_die_at_step
 from network_factories import make_design
 from torch import nn
 
+from bnn_ablate.csv_rows import csv_text
 from bnn_ablate.diagnostics import (
     Diagnostic,
     bound,
     by_epoch,
-    csv_text,
     flipped_signs,
     gradient_norms,
     read_csv,
@@ -117,7 +117,7 @@ def test_looking_at_activations_leaves_no_trace():
 
 def test_the_file_keeps_every_digit():
     lines = [Diagnostic(0, "a", "gradient_norm", 0.1 + 0.2), Diagnostic(1, 'b,"c"', "flipped_signs", float("inf"))]
-    assert read_csv(csv_text(lines, header=True)) == lines
+    assert read_csv(csv_text(Diagnostic, lines, header=True)) == lines
     assert by_epoch(lines)[0] == {"gradient_norm/a": 0.30000000000000004}
 
 

@@ -9,15 +9,14 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TINY
+from holders import holding
 from interruptions import train_and_count_trainings
 
 from bnn_ablate import lease
@@ -221,18 +220,6 @@ with RunFolder(Path(sys.argv[1])).lock():
 """
 
 
-@contextlib.contextmanager
-def held_elsewhere(folder: RunFolder, host: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HOLDER, str(folder.path), host]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.fixture
 def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "SECONDS_BETWEEN_LOOKS", 0.01)
@@ -241,7 +228,7 @@ def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("quick_looks")
 def test_a_run_held_on_another_host_is_refused_while_that_lives_and_free_once_it_gives_it_back(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with held_elsewhere(folder, "node-7") as process:
+    with holding(HOLDER, str(folder.path), "node-7") as process:
         for _ in range(2):  # a refusal changes nothing
             with pytest.raises(RunBusyError, match=f"process {process.pid} on node-7"), folder.lock():
                 pass
@@ -257,7 +244,7 @@ def test_a_run_of_a_host_that_died_is_taken_over_when_its_heartbeat_is_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = RunFolder(tmp_path / "run")
-    with held_elsewhere(folder, "node-7") as process:
+    with holding(HOLDER, str(folder.path), "node-7") as process:
         process.kill()
         process.wait()
         assert folder.is_busy()
@@ -277,7 +264,7 @@ def test_where_there_are_no_locks_a_second_process_of_this_host_is_refused_too(
 
     monkeypatch.setattr(fcntl, "flock", flock)
     folder = RunFolder(tmp_path / "run")
-    with held_elsewhere(folder, "") as process:
+    with holding(HOLDER, str(folder.path), "") as process:
         with pytest.raises(RunBusyError, match=f"process {process.pid} on "), folder.lock():
             pass
         process.communicate("")

@@ -55,7 +55,7 @@ def test_what_a_person_can_put_right_is_refused_with_its_sentence(tiny):
     settings, _, _ = tiny
     settings = replace(settings, data=replace(settings.data, name="fashion_mnist", root="/nowhere"))
     ids = ids_of(settings)
-    outcome = attempt(settings, ids, "tiny", Store.run(Store(tiny[2].path.parent), ids.run_id))
+    outcome = attempt(settings, ids, "tiny", Store(tiny[2].path.parent).run(ids.run_id))
     assert outcome.kind == "refused"
     assert "data.download=true fetches what is missing" in outcome.sentence
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from factories import make_record, make_status, put_done, put_status
+from holders import holding
 
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.lease import STALE_SECONDS, boot
@@ -88,22 +85,9 @@ with RunFolder(Path(sys.argv[1])).lock():
 """
 
 
-@contextmanager
-def holder(folder: RunFolder) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the run until its standard input is closed."""
-    command = [sys.executable, "-c", HOLDER, str(folder.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with holder(folder) as process:
+    with holding(HOLDER, str(folder.path)) as process:
         with pytest.raises(RunBusyError) as caught, folder.lock():
             pass
         assert folder.is_busy()
@@ -115,7 +99,7 @@ def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path: Path) 
 
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with holder(folder) as process:
+    with holding(HOLDER, str(folder.path)) as process:
         process.kill()
         process.wait()
         assert (folder.path / "heartbeat.json").exists()

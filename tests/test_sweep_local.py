@@ -19,7 +19,7 @@ from bnn_ablate.store import Store
 from bnn_ablate.sweep import disk as disk_module
 from bnn_ablate.sweep import local
 from bnn_ablate.sweep.disk import Disk
-from bnn_ablate.sweep.local import check_timeout, gpus, jobs_at_a_time, summary
+from bnn_ablate.sweep.local import check_timeout, jobs_at_a_time, summary
 from bnn_ablate.sweep.remaining import Remaining, remaining, to_train_first
 
 
@@ -81,11 +81,11 @@ def test_gpus_are_asked_of_the_drivers_own_tool(monkeypatch, tmp_path):
     tool.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert gpus() == ["0", "1"]
+    assert processor.gpus() == ["0", "1"]
     tool.write_text("#!/bin/sh\necho 'no driver'\nexit 9\n")
-    assert gpus() == []
+    assert processor.gpus() == []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert gpus() == []
+    assert processor.gpus() == []
 
 
 @pytest.mark.parametrize("minutes", [0, -1, "x", True, float("inf"), float("nan")])

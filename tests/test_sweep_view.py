@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from conftest import TINY
+from factories import make_record
 from rich.console import Console
 from sweep_factories import job
 
@@ -39,18 +41,7 @@ def jobs(make_settings):
 
 
 def row(epoch: int) -> Epoch:
-    return Epoch(
-        epoch=epoch,
-        lr=0.1,
-        train_loss=1.5,
-        train_top1=0.5,
-        test_loss=1.4,
-        test_top1=0.625,
-        test_top5=0.9,
-        holdout_top1=None,
-        frozen_weights=None,
-        seconds=1.0,
-    )
+    return replace(make_record().curve[0], epoch=epoch, train_loss=1.5, test_top1=0.625)
 
 
 def test_nothing_is_said_of_the_time_left_before_anything_is_known(jobs, clock):

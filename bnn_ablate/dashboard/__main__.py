@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from bnn_ablate.console import first_line
 from bnn_ablate.dashboard.subject import DashboardError, Subject, subject_of
 from bnn_ablate.record import RecordError
 from bnn_ablate.settings import SettingsError
@@ -109,10 +110,8 @@ def published(subject: Subject, entity: str | None) -> dict[str, str]:
     except DashboardError:
         raise
     except Exception as error:  # wandb promises no narrower type
-        text = str(error).strip()
         raise DashboardError(
-            f"W&B did not take the dashboard of {subject.sweep} in project {subject.project}: "
-            f"{text.splitlines()[0] if text else type(error).__name__}"
+            f"W&B did not take the dashboard of {subject.sweep} in project {subject.project}: {first_line(error)}"
         ) from error
     return {"workspace": workspace.url, "report": report.url}
 

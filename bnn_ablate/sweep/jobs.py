@@ -19,6 +19,7 @@ from bnn_ablate.outcome import PLAIN_ERRORS
 from bnn_ablate.pretraining import float_settings
 from bnn_ablate.settings import Data, Settings, read_settings
 from bnn_ablate.study import asked
+from bnn_ablate.study_axes import names_of
 from bnn_ablate.sweep.compose import Compose, Plain, composed
 from bnn_ablate.sweep.expand import Overrides
 
@@ -110,13 +111,8 @@ def float_networks(jobs: Sequence[SweepJob]) -> list[SweepJob]:
 
 
 def labels_of(overrides: Sequence[Overrides]) -> list[str]:
-    """What each job asks that not all of them do; "baseline" where a job asks nothing more than the others."""
-    asked_for = [asked(list(one)) for one in overrides]
-    shared = set.intersection(*(set(one) for one in asked_for)) if asked_for else set()
-    if len(overrides) == 1:
-        shared = set()
-    labels = [" ".join(text for text in one if text not in shared) for one in asked_for]
-    return [label if label else "baseline" for label in labels]
+    """The jobs' names: what each asks that not all of them do."""
+    return names_of([asked(list(one)) for one in overrides])
 
 
 class _Reader:

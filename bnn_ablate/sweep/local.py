@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from math import inf
 from pathlib import Path
@@ -14,7 +11,7 @@ from bnn_ablate.console import say
 from bnn_ablate.identity import ids_of
 from bnn_ablate.job import session
 from bnn_ablate.outcome import Outcome
-from bnn_ablate.processor import processors
+from bnn_ablate.processor import gpus, processors
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.settings import Settings, SettingsError
 from bnn_ablate.store import Store
@@ -138,21 +135,6 @@ def check_n_jobs(n_jobs: NJobs) -> None:
 def uses_gpus(settings: Settings) -> bool:
     """Whether a run needs GPUs of its own."""
     return settings.trainer.accelerator == "gpu"
-
-
-def gpus() -> list[str]:
-    """The GPUs that runs may use, as CUDA_VISIBLE_DEVICES names them.
-
-    Asked of the driver's own tool: this process must not touch CUDA, and does not need torch.
-    """
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip()]
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    asked = subprocess.run([tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
-    return asked.stdout.split() if asked.returncode == 0 else []
 
 
 def check_timeout(minutes: float | None) -> None:

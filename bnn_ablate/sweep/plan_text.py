@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from bnn_ablate.report.numbers import counted, duration
+from bnn_ablate.study_axes import cell_of
 from bnn_ablate.sweep.planning import Plan, PlannedRun
 from bnn_ablate.sweep.standing import StandingState
 
@@ -53,7 +54,7 @@ def _run_row(run: PlannedRun, *, label: bool) -> Row:
     standing, epochs = run.standing, run.job.settings.recipe.epochs
     reached = f" at epoch {standing.epochs} of {epochs}" if standing.state not in ("done", "new", "trained") else ""
     return (
-        _without_seed(run.job.label) if label else "",
+        cell_of(run.job.label) if label else "",
         str(run.job.settings.seed),
         run.job.run_id,
         f"{standing.state}{reached}",
@@ -66,7 +67,7 @@ def _run_row(run: PlannedRun, *, label: bool) -> Row:
 def _cell_row(runs: Sequence[PlannedRun]) -> Row:
     states = Counter(run.standing.state for run in runs)
     return (
-        _without_seed(runs[0].job.label),
+        cell_of(runs[0].job.label),
         seeds_text([run.job.settings.seed for run in runs]),
         runs[0].job.run_id + (f" +{len(runs) - 1}" if len(runs) > 1 else ""),
         ", ".join(f"{states[state]} {state}" for state in STATES if states[state]),
@@ -74,11 +75,6 @@ def _cell_row(runs: Sequence[PlannedRun]) -> Row:
         _left(runs),
         _size(runs),
     )
-
-
-def _without_seed(label: str) -> str:
-    words = [word for word in label.split() if not word.startswith("seed=")]
-    return " ".join(words) if words else "baseline"
 
 
 def seeds_text(seeds: Sequence[int]) -> str:

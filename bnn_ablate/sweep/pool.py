@@ -30,7 +30,7 @@ PRELOAD = ("bnn_ablate.sweep.child", "bnn_ablate.run")
 #: The same for runs that W&B is told of; wandb.init imports the second one.
 PRELOAD_WANDB = ("wandb", "wandb.sdk.launch")
 
-#: How often the loop looks after what nobody tells it: runs of other processes, timeouts, room on the disk.
+#: How often a run that another process trains is looked after.
 SECONDS_BETWEEN_LOOKS = 2.0
 
 #: A run that does not stop within this time after its timeout is killed.
@@ -249,11 +249,12 @@ class Pool:
         outcome = running.outcome
         if outcome is None:
             _end_group(running.process)
-        if outcome is None or outcome.kind == "stopped":
-            finished = self._finished(running.job)
-            if finished is not None:
-                return finished
-        if running.timed_out is not None and (outcome is None or outcome.kind == "stopped"):
+        elif outcome.kind != "stopped":
+            return outcome
+        finished = self._finished(running.job)
+        if finished is not None:
+            return finished
+        if running.timed_out is not None:
             assert self.timeout is not None
             sentence = f"it took longer than hydra.launcher.timeout_minutes={self.timeout / 60:g}"
             return self._failed(running.job, running.process, sentence)

@@ -12,6 +12,7 @@ from bnn_ablate.states import retry_hint
 from bnn_ablate.store import Store
 from bnn_ablate.sweep.board import Best
 from bnn_ablate.sweep.jobs import SweepJob
+from bnn_ablate.sweep.standing import standing_of
 
 #: More finished runs than this are counted, not named.
 NAMED = 20
@@ -50,7 +51,7 @@ def remaining(store: Store, jobs: Sequence[SweepJob]) -> Remaining:
             done.append((job, record))
         elif status is not None and status.state == "diverged":
             diverged += 1
-            say(f"{diverged_line(folder)}; {retry_hint(folder)}  ({job.label})")
+            say(f"{diverged_line(status)}; {retry_hint(folder)}  ({job.label})")
         else:
             left.append(job)
     if len(done) <= NAMED:
@@ -65,15 +66,6 @@ def remaining(store: Store, jobs: Sequence[SweepJob]) -> Remaining:
 
 
 def to_train_first(store: Store, networks: Sequence[SweepJob]) -> list[SweepJob]:
-    """Float networks that are neither done nor diverged; what starts from a diverged one says so itself."""
-    first = []
-    for job in networks:
-        folder = store.run(job.run_id)
-        try:
-            status = folder.status()
-            over = folder.record() is not None or (status is not None and status.state == "diverged")
-        except RecordError:
-            over = True  # and so does what starts from a broken one
-        if not over:
-            first.append(job)
-    return first
+    """Float networks that are not over; what starts from a diverged or a broken one says so itself."""
+    over = ("done", "diverged", "broken")
+    return [job for job in networks if standing_of(store.run(job.run_id)).state not in over]

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from bnn_ablate.console import say
+from bnn_ablate.console import first_line, say
 from bnn_ablate.job import session
 from bnn_ablate.record import RecordError
 from bnn_ablate.settings import SettingsError, check_study
@@ -119,12 +119,6 @@ def launch_elsewhere(planned: Sweep, launcher: Any) -> None:
     session.failures = counted + len(lost)
     if lost:
         say(f"{len(lost)} of {len(before.left)} runs have no record yet; repeat the command to go on with them")
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its type where there is none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def write_study(planned: Sweep) -> None:

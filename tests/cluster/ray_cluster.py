@@ -14,10 +14,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from waiting import wait_until
 
 NODES = ("ray-a", "ray-b")
 
@@ -96,7 +97,7 @@ class Ray:
             )
             return done.stdout.strip() == str(count)
 
-        _wait_until(ready, f"{count} nodes are not alive", self.folder / f"{NODES[count - 1]}.out")
+        wait_until(ready, f"{count} nodes are not alive", self.folder / f"{NODES[count - 1]}.out", SECONDS_TO_START)
 
     def stop(self) -> None:
         """End all nodes, the head last."""
@@ -113,14 +114,6 @@ def ray(folder: Path, cpus: int = 1) -> Iterator[Ray]:
         yield cluster
     finally:
         cluster.stop()
-
-
-def _wait_until(condition: Callable[[], bool], what: str, log: Path) -> None:
-    end = time.monotonic() + SECONDS_TO_START
-    while not condition():
-        if time.monotonic() > end:
-            raise RuntimeError(f"{what} after {SECONDS_TO_START:.0f} s; {log} ends with\n{log.read_text()[-2000:]}")
-        time.sleep(0.2)
 
 
 def _tree(pid: int) -> list[int]:

@@ -13,10 +13,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from waiting import wait_until
 
 NODES = ("node-a", "node-b")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "unshare")
@@ -110,7 +111,9 @@ class Slurm:
         # --force: it would refuse a socket in a folder that others may write to, as /tmp is
         options = [f"--{option}={self.folder}/munge.{name}" for option, name in files.items()]
         self._start("munged", ["munged", "--foreground", "--force", *options])
-        _wait_until((self.folder / "munge.socket").exists, "munged has no socket", self.folder / "munged.out")
+        wait_until(
+            (self.folder / "munge.socket").exists, "munged has no socket", self.folder / "munged.out", SECONDS_TO_START
+        )
 
     def start_controller(self) -> None:
         """Start slurmctld; again after it was killed it knows the jobs there were."""
@@ -154,7 +157,7 @@ class Slurm:
             said = self.run("sinfo", "--noheader", "--Node", "--format=%N %T", check=False).split("\n")
             return {f"{node} idle" for node in nodes} <= {line.strip() for line in said}
 
-        _wait_until(ready, f"nodes {', '.join(nodes)} are not idle", self.folder / "slurmctld.log")
+        wait_until(ready, f"nodes {', '.join(nodes)} are not idle", self.folder / "slurmctld.log", SECONDS_TO_START)
 
     def run(self, *command: str, check: bool = True) -> str:
         """What one of SLURM's commands prints."""
@@ -195,15 +198,6 @@ def slurm(folder: Path, cpus: int = 1) -> Iterator[Slurm]:
         yield cluster
     finally:
         cluster.stop()
-
-
-def _wait_until(condition: Callable[[], bool], what: str, log: Path) -> None:
-    end = time.monotonic() + SECONDS_TO_START
-    while not condition():
-        if time.monotonic() > end:
-            tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
-            raise RuntimeError(f"{what} after {SECONDS_TO_START:.0f} s; {log} ends with\n{tail}")
-        time.sleep(0.2)
 
 
 def _kill(pid: int, number: int) -> None:
