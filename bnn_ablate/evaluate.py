@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _all_runs(asked: Asked) -> int:
     """Every finished run, whatever becomes of the others."""
-    finished = [folder.path.name for folder in Store(asked.runs).runs() if (folder.path / "record.json").exists()]
+    finished = [folder.path.name for folder in Store(asked.runs).runs() if folder.has_record]
     if not finished:
         raise SettingsError(f"run=all: no run in {asked.runs} is finished")
     failures = 0

@@ -130,7 +130,7 @@ def plain_config(settings: Settings, ids: Ids) -> dict[str, Any]:
     by its bytes. Lists stay lists.
     """
     config = spelt(settings)
-    for name in ("trainer", "tracking", "runs", "study"):
+    for name in ("trainer", "tracking", "runs", "study", "analysis"):
         del config[name]
     del config["data"]["root"], config["data"]["download"]
     if ids.checkpoint is not None:
@@ -146,5 +146,5 @@ def spelt(settings: Settings) -> dict[str, Any]:
 
 def labels(settings: Settings) -> dict[str, str]:
     """The chosen option of every axis, the model, the data and the recipe, by name."""
-    others = ("trainer", "tracking")
+    others = ("trainer", "tracking", "analysis")
     return {k: v["name"] for k, v in spelt(settings).items() if isinstance(v, dict) and k not in others}

@@ -20,6 +20,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     whole = dict(config)
     if isinstance(config.get("trainer"), Mapping):
         whole["trainer"] = {"binary_forward": "float", **config["trainer"]}
+        whole.setdefault("analysis", {"margin": 0.5, "baseline": {}})
     kinds = get_type_hints(Design)
     for axis in fields(Design):
         if axis.name not in config:

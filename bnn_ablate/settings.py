@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from bnn_ablate.analysis import Analysis
 from bnn_ablate.checked import STRICT, NonNegativeInt, PositiveFloat, PositiveInt, not_hashed
 from bnn_ablate.design import AXES, Design, Growth
 from bnn_ablate.recipe import Recipe, StepSchedule
@@ -173,6 +174,7 @@ class Settings:
     tracking: Tracking = not_hashed("what is shown")
     runs: Annotated[str, Field(min_length=1)] = not_hashed("a place on disk")
     study: str | None = not_hashed("a name for the table and the W&B group")
+    analysis: Analysis = not_hashed("what the report asks of a sweep")
 
     def __post_init__(self) -> None:
         if self.study is not None:

@@ -102,11 +102,16 @@ class RunFolder:
     def evaluations(self) -> Path:
         return self.path / "evaluations"
 
+    @property
+    def has_record(self) -> bool:
+        """Whether the run is done; its record may still be broken."""
+        return (self.path / "record.json").exists()
+
     def record(self) -> Record | None:
         """The record of a done run, None for any other; a broken record, or another run's, is an error."""
-        path = self.path / "record.json"
-        if not path.exists():
+        if not self.has_record:
             return None
+        path = self.path / "record.json"
         record = read_record(path)
         if record.run_id != self.path.name:
             raise RecordError(f"{path}: run_id: it is the record of run {record.run_id}")

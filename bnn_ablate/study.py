@@ -12,20 +12,24 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from bnn_ablate.analysis import Declaration
 from bnn_ablate.atomic import write_atomically
 from bnn_ablate.checked import STRICT
 from bnn_ablate.lease import Lease, in_turn, machine_lock
 from bnn_ablate.record import RecordError
 
 #: Overrides that say where and how a sweep runs, not what it asks.
-NOT_ASKED = ("study=", "sweeps=", "runs=", "trainer", "tracking", "hydra", "data.root=", "data.download=")
+NOT_ASKED = (
+    *("study=", "sweeps=", "runs=", "trainer", "tracking", "hydra", "data.root=", "data.download="),
+    "analysis.",
+)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -39,11 +43,16 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Study:
-    """A sweep's jobs in the order of the command line."""
+    """A sweep's jobs in the order of the command line, and what was declared before they ran.
+
+    The first declaration counts. One that replaced it before any run was done has taken its place; one that came
+    later stands behind it.
+    """
 
     schema: Literal[1]
     name: str
     jobs: list[Job]
+    declared: list[Declaration] = field(default_factory=list)
 
 
 _STUDY: TypeAdapter[Study] = TypeAdapter(Study)
@@ -95,19 +104,26 @@ def read_study(path: Path) -> Study:
         raise RecordError(f"{path}: {error.errors(include_url=False)[0]['msg']}") from None
 
 
-def plan_jobs(studies: Path, name: str, planned: list[Job]) -> None:
-    """Write the planned jobs, kept together with the jobs the study already has.
+def plan_jobs(studies: Path, name: str, planned: list[Job], declaration: Declaration | None = None) -> None:
+    """Write the planned jobs, kept together with the jobs the study already has, and what is declared for them.
 
-    A job that is already there takes the new run id: an option or the code may have changed since.
+    A job that is already there takes the new run id: an option or the code may have changed since. A declaration takes
+    the place of those from before the first result; afterwards it can only be added.
     """
     with _changing(studies, name):
-        before = _jobs(studies, name)
-        jobs = {_key(job): job for job in before}
+        before = _read(studies, name)
+        jobs = {_key(job): job for job in before.jobs}
         for job in planned:
             jobs[_key(job)] = job
-        after = list(jobs.values())
+        after = replace(before, jobs=list(jobs.values()), declared=_declared(before.declared, declaration))
         if after != before:
-            _write(studies, name, after)
+            write_atomically(study_path(studies, name), (json.dumps(asdict(after), indent=1) + "\n").encode())
+
+
+def _declared(before: list[Declaration], new: Declaration | None) -> list[Declaration]:
+    if new is None or any(one.digest == new.digest for one in before):
+        return before
+    return [new] if new.done == 0 else [*before, new]
 
 
 def add_run(studies: Path, name: str, overrides: list[str], run_id: str) -> None:
@@ -129,11 +145,6 @@ def _changing(studies: Path, name: str) -> Iterator[None]:
         yield
 
 
-def _jobs(studies: Path, name: str) -> list[Job]:
+def _read(studies: Path, name: str) -> Study:
     path = study_path(studies, name)
-    return read_study(path).jobs if path.exists() else []
-
-
-def _write(studies: Path, name: str, jobs: list[Job]) -> None:
-    study = Study(schema=1, name=name, jobs=jobs)
-    write_atomically(study_path(studies, name), (json.dumps(asdict(study), indent=1) + "\n").encode())
+    return read_study(path) if path.exists() else Study(schema=1, name=name, jobs=[])

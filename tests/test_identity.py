@@ -108,6 +108,7 @@ NOT_HASHED = {
     "tracking",
     "runs",
     "study",
+    "analysis",
 }
 
 

@@ -113,7 +113,7 @@ def read_listing(root: Path) -> Listing:
 
 def _without_state(folder: RunFolder, root: Path, studies: tuple[str, ...]) -> Entry:
     """A folder without record and status; read as a run once more, because it may have become one meanwhile."""
-    if (folder.path / "status.json").exists() or (folder.path / "record.json").exists():
+    if (folder.path / "status.json").exists() or folder.has_record:
         run = read_run(folder, root)
         return _entry(folder, run, run.state, studies)
     try:

@@ -134,7 +134,7 @@ def remove_folder(folder: RunFolder, root: Path, state: str) -> None:
     trash = root / TRASH
     target = trash / f"{folder.path.name}.{os.getpid()}"
     with folder.lock():
-        if state not in PROTECTED and (folder.path / "record.json").exists():
+        if state not in PROTECTED and folder.has_record:
             raise RunsError(f"run {folder.path.name} was finished meanwhile")
         trash.mkdir(exist_ok=True)
         folder.path.rename(target)

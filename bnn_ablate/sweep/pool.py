@@ -170,7 +170,7 @@ class Pool:
             except RecordError as error:
                 self._end(job, Outcome("refused", str(error)))
                 continue
-            if (folder.path / "record.json").exists():
+            if folder.has_record:
                 self._end(job, Outcome("done", "trained by another process"))
             elif status is not None and status.state == "diverged":
                 self._end(job, Outcome("diverged", f"{status.error} (in another process)"))

@@ -13,11 +13,12 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
+from bnn_ablate.analysis import Declaration
 from bnn_ablate.console import first_line, say
 from bnn_ablate.job import session
 from bnn_ablate.record import RecordError
 from bnn_ablate.settings import SettingsError, check_study
-from bnn_ablate.store import Store
+from bnn_ablate.store import Store, now
 from bnn_ablate.study import Job, asked, default_name, plan_jobs
 from bnn_ablate.sweep.expand import Overrides
 from bnn_ablate.sweep.jobs import SweepJobs, sweep_jobs
@@ -60,8 +61,14 @@ def sweep(
         expanded = expand(overrides)
         if any(override.get_key_element() == "study" and override.is_sweep_override() for override in overrides):
             raise SettingsError("study= is the name of the whole sweep: give one name")
+        if any(_is_of_analysis(override) and override.is_sweep_override() for override in overrides):
+            raise SettingsError("analysis. is asked of the whole sweep: give one value")
         name = study_name(config, [str(override.input_line) for override in overrides], way)
     return _launched([(*one, f"study={name}") for one in expanded], name, launcher, loader, config)
+
+
+def _is_of_analysis(override: Override) -> bool:
+    return override.get_key_element().lstrip("+").startswith("analysis.")
 
 
 def launch(
@@ -115,7 +122,7 @@ def launch_elsewhere(planned: Sweep, launcher: Any) -> None:
             launcher.launch([list(job.overrides) for job in before.left], initial_job_idx=0)
         except Exception as error:  # an engine raises what it likes for a job that it lost
             say(f"error: {type(launcher).__name__} lost jobs ({type(error).__name__}: {first_line(error)})")
-    lost = [job for job in before.left if not (planned.store.run(job.run_id).path / "record.json").exists()]
+    lost = [job for job in before.left if not planned.store.run(job.run_id).has_record]
     session.failures = counted + len(lost)
     if lost:
         say(f"{len(lost)} of {len(before.left)} runs have no record yet; repeat the command to go on with them")
@@ -131,7 +138,21 @@ def write_study(planned: Sweep) -> None:
     for refused in planned.jobs.refused:
         jobs.append(Job(overrides=asked(list(refused.overrides)), run_id=None, refused=refused.reason))
     with writable(planned.store.root):
-        plan_jobs(planned.store.studies, planned.study, jobs)
+        plan_jobs(planned.store.studies, planned.study, jobs, declaration_of(planned))
+
+
+def declaration_of(planned: Sweep) -> Declaration | None:
+    """What the command declares for its study; None where every combination was refused."""
+    settings = [job.settings for job in planned.jobs.jobs]
+    if not settings:
+        return None
+    return Declaration(
+        margin=settings[0].analysis.margin,
+        baseline=settings[0].analysis.baseline,
+        seeds=sorted({one.seed for one in settings}),
+        time=now(),
+        done=sum(planned.store.run(job.run_id).has_record for job in planned.jobs.jobs),
+    )
 
 
 def study_name(config: DictConfig, overrides: list[str], way: str) -> str:
