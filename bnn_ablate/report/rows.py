@@ -11,7 +11,7 @@ from bnn_ablate.record import Packed, Record
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.numbers import MIB, counted, duration, joined, one_line, percent, significant
 from bnn_ablate.report.runs import Run, RunState
-from bnn_ablate.report.stats import Mean, student_mean
+from bnn_ablate.report.stats.student import Mean, student_mean
 
 #: Order in which states are told: what needs a person first.
 TOLD: tuple[RunState, ...] = (

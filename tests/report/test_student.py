@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnn_ablate.report.stats import student_mean, t_quantile
+from bnn_ablate.report.stats.student import student_mean, t_quantile
 
 #: Two-sided 95 % quantiles of Student's t as printed in tables, by number of values.
 PRINTED = {2: 12.706, 3: 4.303, 5: 2.776, 10: 2.262}

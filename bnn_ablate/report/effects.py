@@ -1,0 +1,65 @@
+"""What each choice of a study does to the accuracy: simple effects, main effects, interactions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bnn_ablate.report.stats.estimate import Estimate
+
+Kind = Literal["simple", "main", "interaction"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostChange:
+    """What the change costs: the option's cell less the baseline's; None where one of them does not say."""
+
+    mib: float | None
+    macs: float | None
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """Going from ``before`` to ``after`` on one axis (of two axes for an interaction), in points of top-1.
+
+    ``at`` holds the other axes: at their baselines for a simple effect, empty for means over them. ``p_holm`` is
+    adjusted within the study's family of its kind. ``with_images`` includes the sample of test images.
+    """
+
+    kind: Kind
+    axes: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    at: Mapping[str, str]
+    estimate: Estimate
+    with_images: Estimate | None
+    p: float | None
+    p_holm: float | None
+    #: What may be said of it, a word or two: "difference", "relevant difference", "equal within 0.5", "undecided", ...
+    finding: str
+    cost: CostChange | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEffects:
+    """The effects of one study. ``axes`` have their options in the order of the study, the baseline's in ``baseline``.
+
+    ``declared`` is the digest of what was declared before the first run, None where nothing was; ``notes`` say what a
+    reader must know: missing cells, uneven seeds, seeds added later, a declaration that came after results.
+    """
+
+    study: str
+    axes: Mapping[str, tuple[str, ...]]
+    baseline: Mapping[str, str]
+    margin: float
+    declared: str | None
+    #: Standard deviation of a run from chance alone (pooled), in points, and its degrees of freedom.
+    sd: float | None
+    df: int
+    one_factor: bool
+    simple: tuple[Effect, ...]
+    main: tuple[Effect, ...]
+    interactions: tuple[Effect, ...]
+    notes: tuple[str, ...]

@@ -1,0 +1,91 @@
+"""A table of the report as a value: what every way of writing it (Markdown, LaTeX, CSV, HTML) is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+#: How an entry is meant, for the page's colours; never the only sign of it, the text says it too.
+Tone = Literal["", "holds", "contradicted", "undecided", "not run", "problem"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """``title`` as people read it, ``key`` as the CSV has it; numbers stand right."""
+
+    title: str
+    key: str
+    numeric: bool = False
+    #: Offered as a filter on the page: an axis, a state, a study.
+    filtered: bool = False
+    #: Left out where space is short (LaTeX, Markdown); the page and the CSV have it.
+    wide: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One entry: ``text`` as people read it, ``value`` in full precision for CSV and sorting, None where there is none.
+
+    ``mark`` is a published figure's confidence mark, shown behind it and explained below the table. ``link`` goes from
+    the folder of the report.
+    """
+
+    text: str
+    value: float | int | str | None = None
+    mark: str = ""
+    tone: Tone = ""
+    link: str | None = None
+    #: More, shown when a person asks for it: the page has it as a tooltip and for the keyboard.
+    more: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """``name`` is its file's; ``above`` says what all rows share, ``notes`` what a reader must know beside the numbers.
+
+    ``details``, where given, has for each row what opens below it: a run's whole configuration.
+    """
+
+    name: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    above: str = ""
+    notes: tuple[str, ...] = ()
+    details: tuple[Mapping[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.columns) for row in self.rows), self.name
+        assert not self.details or len(self.details) == len(self.rows), self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A figure as whole files, the same bytes for the same records. ``caption`` says how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    svg: bytes
+    pdf: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of the page. ``anchor`` is its id; ``text`` are paragraphs; ``parts`` stand in their order."""
+
+    anchor: str
+    title: str
+    text: tuple[str, ...] = ()
+    parts: tuple[Grid | Chart | Section, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The whole report: ``title``, a line of what it was made of, problems that a reader must see first, sections."""
+
+    title: str
+    made_of: str
+    problems: tuple[str, ...] = ()
+    sections: tuple[Section, ...] = field(default=())
