@@ -42,7 +42,7 @@ format: .venv/.ok ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-report: .venv/.ok ## tables of all runs under runs/, written to reports/
+report: .venv/.ok ## verdicts, tables and figures of all runs under runs/ and of reports/records: reports/index.html
 	$(BIN)/python -m bnn_ablate.report
 
 bench: .venv/.ok ## inference against other engines, step by step; tables and charts in reports/bench

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
@@ -21,7 +22,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config.get("trainer"), Mapping):
         whole["trainer"] = {"binary_forward": "float", **config["trainer"]}
         whole.setdefault("analysis", {"margin": 0.5, "baseline": {}})
-    kinds = get_type_hints(Design)
+    kinds = _kinds_of_axes()
     for axis in fields(Design):
         if axis.name not in config:
             if "older_runs_had" in axis.metadata:
@@ -30,6 +31,12 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
         elif is_dataclass(kinds[axis.name]) and isinstance(config[axis.name], Mapping):
             whole[axis.name] = _completed_axis(kinds[axis.name], config[axis.name])
     return whole
+
+
+@cache
+def _kinds_of_axes() -> dict[str, Any]:
+    """The class of each axis: found once, since a report completes thousands of configurations."""
+    return get_type_hints(Design)
 
 
 def _completed_axis(kind: Any, choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from math import isfinite
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,33 +18,18 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bnn_ablate.checked import STRICT
+from bnn_ablate.epochs import Count as Count
+from bnn_ablate.epochs import Curve
+from bnn_ablate.epochs import Epoch as Epoch
+from bnn_ablate.epochs import Share as Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Checked = TypeVar("Checked")
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
 RunId = Annotated[str, Field(pattern="^[0-9a-f]{12}$")]
 
 
 class RecordError(ValueError):
     """A record cannot be read; the message names the file and what is wrong with it."""
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Epoch:
-    """One row of the training curve. ``lr`` is the rate of the epoch's last step."""
-
-    epoch: Count
-    lr: Annotated[float, Field(ge=0)]
-    train_loss: float
-    train_top1: Share
-    test_loss: float
-    test_top1: Share
-    test_top5: Share
-    holdout_top1: Share | None
-    #: Share of latent weights whose gradient is 0; null where no window on weights freezes them.
-    frozen_weights: Share | None
-    seconds: Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -70,8 +57,8 @@ class Accuracy:
     correct_bits: str
 
     def __post_init__(self) -> None:
-        bits = unpack_bits(self.correct_bits, self.num_images)
-        if self.num_images == 0 or sum(bits) / self.num_images != self.top1:
+        bits = _bits(self.correct_bits, self.num_images)
+        if self.num_images == 0 or bits.bit_count() / self.num_images != self.top1:
             raise ValueError(f"accuracy.top1={self.top1} is not the share of ones in accuracy.correct_bits")
 
 
@@ -119,9 +106,9 @@ class Packed:
     throughput_batch: Count | None = None
 
     def __post_init__(self) -> None:
-        values = {key: value for key, value in asdict(self).items() if key != "status"}
-        missing = [key for key, value in values.items() if value is None]
-        if self.status == "not evaluated" and len(missing) < len(values):
+        names = [part.name for part in fields(self) if part.name != "status"]
+        missing = [name for name in names if getattr(self, name) is None]
+        if self.status == "not evaluated" and len(missing) < len(names):
             raise ValueError("packed.status is 'not evaluated', yet it holds values")
         if self.status == "evaluated" and missing:
             raise ValueError(f"packed.status is 'evaluated', yet values are missing: {', '.join(missing)}")
@@ -213,14 +200,20 @@ class Record:
     #: SHA-256 over names and bytes of the trained network's state.
     weight_digest: str
     steps: Count
-    curve: list[Epoch]
+    curve: Annotated[Sequence[Epoch], Curve]
     provenance: Provenance
 
     def __post_init__(self) -> None:
-        try:
-            json.dumps(self.config, allow_nan=False)  # values of any type: nothing else here refuses their NaN
-        except ValueError:
-            raise ValueError("config holds NaN or infinity") from None
+        if not _is_finite(self.config):  # values of any type: nothing else here refuses their NaN
+            raise ValueError("config holds NaN or infinity")
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or isfinite(value)
 
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
@@ -228,7 +221,12 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Record)
 
 def record_to_json(record: Record) -> str:
     """The record as indented JSON, the same text for the same record."""
-    return json.dumps(asdict(record), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    return json.dumps(plain(record), indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """The record as plain values, as its file has them."""
+    return {**asdict(replace(record, curve=[])), "curve": [asdict(row) for row in record.curve]}
 
 
 def read_record(path: Path) -> Record:
@@ -256,9 +254,11 @@ def same_result(a: Record, b: Record) -> bool:
 
 
 def _timeless(record: Record) -> dict[str, Any]:
-    plain = asdict(replace(record, curve=[replace(row, seconds=0.0) for row in record.curve]))
-    del plain["provenance"], plain["packed"]
-    return plain
+    values = plain(record)
+    del values["provenance"], values["packed"]
+    for row in values["curve"]:
+        del row["seconds"]
+    return values
 
 
 def _decided(packed: Packed) -> list[Any]:
@@ -274,8 +274,16 @@ def pack_bits(correct: list[bool]) -> str:
 
 def unpack_bits(text: str, num_images: int) -> list[bool]:
     """The inverse of :func:`pack_bits`; ValueError where ``text`` does not hold ``num_images`` bits."""
+    return [bit == "1" for bit in f"{_bits(text, num_images):0{num_images}b}"] if num_images else []
+
+
+def _bits(text: str, num_images: int) -> int:
+    """The bits as one number, the first image's the most significant; a report reads thousands of records this way."""
     content = base64.b64decode(text, validate=True)
     if len(content) != -(-num_images // 8):
         raise ValueError(f"{len(content)} bytes do not hold one bit for each of {num_images} images")
-    bits = "".join(f"{byte:08b}" for byte in content)
-    return [bit == "1" for bit in bits[:num_images]]
+    padding = 8 * len(content) - num_images
+    bits = int.from_bytes(content)
+    if bits & ((1 << padding) - 1):
+        raise ValueError(f"a bit is set behind those of the {num_images} images")
+    return bits >> padding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -97,7 +97,7 @@ class WandbTracker:
         self.run.define_metric("epoch", hidden=True)  # a chart of it would be a diagonal
         self.run.define_metric("*", step_metric="epoch")
 
-    def rows(self, curve: list[Epoch], diagnostics: Iterable[Diagnostic]) -> None:
+    def rows(self, curve: Sequence[Epoch], diagnostics: Iterable[Diagnostic]) -> None:
         """Log epochs that W&B does not have yet, each with its diagnostics."""
         with self._at_no_cost():
             if self.run is not None and not self.lost:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +28,7 @@ from bnn_ablate.report.__main__ import main
 from bnn_ablate.report.cells import loose_cells
 from bnn_ablate.report.labels import sorted_cells
 from bnn_ablate.report.runs import read_runs
+from bnn_ablate.report.sources import Sources
 from bnn_ablate.report.tables import make_table, to_text
 from bnn_ablate.store import RunFolder, State, Status, Store
 from bnn_ablate.study import Job, asked, plan_jobs
@@ -221,9 +225,15 @@ def put_grid(root: Path) -> str:
     return failed.run_id
 
 
-def make_report(root: Path, out: Path) -> int:
-    """Run the command; returns its exit status."""
-    return main([f"runs={root}", f"out={out}"])
+#: No claim and no published table, so that a report takes no longer than its runs.
+NOTHING_PUBLISHED = Sources(
+    claims=Path(__file__).parent / "report" / "no_claims.yaml", declared=Path(__file__).parent / "report" / "no_tables"
+)
+
+
+def make_report(*roots: Path, out: Path) -> int:
+    """Run the command without figures and claims; returns its exit status."""
+    return main([*(f"runs={root}" for root in roots), f"out={out}", "figures=no"], NOTHING_PUBLISHED)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -235,3 +245,17 @@ def runs_table(store_root: Path, run_ids: Sequence[str]) -> str:
     """The terminal table of these runs, whichever study they belong to."""
     runs = read_runs(Store(store_root), set(run_ids))
     return to_text(make_table("runs", sorted_cells(loose_cells(runs.values()))))
+
+
+def assert_same_bytes(folder: Path, *words: str) -> None:
+    """Reports of ``folder``/runs by two processes of other hash seeds, time zones and working folders are the same."""
+    made = []
+    for seed, cwd, name in (("1", folder, "a"), ("2", folder / "runs", "b")):
+        command = [sys.executable, "-m", "bnn_ablate.report", f"runs={folder / 'runs'}", f"out={folder / name}", *words]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": f"UTC+{seed}"}
+        done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        files = (path for path in (folder / name).rglob("*") if path.is_file())
+        made.append({str(path.relative_to(folder / name)): path.read_bytes() for path in files})
+    assert [name for name in made[0] if made[0][name] != made[1].get(name)] == []
+    assert len(made[0]) == len(made[1]) > 60

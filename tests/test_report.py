@@ -22,7 +22,6 @@ from factories import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnn_ablate.report.__main__ import main
 from bnn_ablate.report.cells import study_cells
 from bnn_ablate.report.rows import measure, shown
 from bnn_ablate.report.runs import Run, RunState
@@ -80,15 +79,15 @@ def test_the_text_of_a_study_is_the_one_made_by_hand(tmp_path: Path) -> None:
 
 def test_files_hold_the_same_rows_in_full_precision(tmp_path: Path) -> None:
     put_grid(tmp_path)
-    assert make_report(tmp_path, tmp_path / "out") == 0
-    first, second, third, fourth = rows_of(tmp_path / "out" / "grid.csv")
+    assert make_report(tmp_path, out=tmp_path / "out") == 0
+    first, second, third, fourth = rows_of(tmp_path / "out" / "tables" / "grid.csv")
     assert float(first["top1_percent"]) == pytest.approx(80)
     assert float(first["top1_half_width_95"]) == pytest.approx(24.841377, abs=1e-6)
     assert (first["n"], first["planned"], first["size_mib"], first["macs_combined"]) == ("3", "3", "0.5", "1500000.0")
     assert (second["n"], second["top1_half_width_95"], second["train_seconds"]) == ("1", "NA", "90.0")
     assert (third["top1_percent"], third["state"]) == ("NA", "3 missing")
     assert (fourth["top1_percent"], fourth["state"]) == ("NA", "failed: OSError: no")
-    runs = rows_of(tmp_path / "out" / "grid.runs.csv")
+    runs = rows_of(tmp_path / "out" / "tables" / "grid.runs.csv")
     assert [run["state"] for run in runs] == ["done"] * 3 + ["missing", "done", "missing"] + ["missing"] * 3 + [
         "failed"
     ]
@@ -96,7 +95,7 @@ def test_files_hold_the_same_rows_in_full_precision(tmp_path: Path) -> None:
     assert [float(run["top1_percent"]) for run in runs[:3]] == pytest.approx([70, 80, 90])
     assert all(value != "" for row in runs for value in row.values())
     index = (tmp_path / "out" / "index.md").read_text()
-    assert "| [grid](grid.md) | 4 | 10 | 4 | 1 | 0 | 5 |" in index
+    assert "| [grid](tables/grid.md) |     4 |           10 |    4 |      1 |        0 |     5 |" in index
 
 
 def test_the_same_records_give_the_same_bytes_wherever_they_lie(tmp_path: Path) -> None:
@@ -109,18 +108,10 @@ def test_the_same_records_give_the_same_bytes_wherever_they_lie(tmp_path: Path) 
         put_grid(root / "b")
         (root / records[0].run_id / "record.json").write_text("{")
         out = root / "out"
-        assert main([f"runs={root}", f"runs={root}/b", f"out={out}"]) == 1
-        outs.append({path.name: path.read_bytes() for path in out.iterdir()})
+        assert make_report(root, root / "b", out=out) == 1
+        outs.append({str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()})
     assert outs[0] == outs[1]
-    assert sorted(outs[0]) == [
-        "grid.csv",
-        "grid.md",
-        "grid.runs.csv",
-        "index.md",
-        "other-runs.csv",
-        "other-runs.md",
-        "other-runs.runs.csv",
-    ]
+    assert {"index.html", "index.md", "tables/grid.csv", "tables/grid.md", "tables/grid.runs.csv"} <= set(outs[0])
 
 
 @pytest.mark.parametrize(
@@ -142,12 +133,12 @@ def test_a_run_without_a_record_is_shown_with_its_state(
     done = put_done(tmp_path, make_record(seed=0, correct=6))
     jobs = [("scaling=xnor seed=0", alone), ("scaling=none seed=0", done), ("scaling=none seed=1", beside)]
     put_study(tmp_path, "s", jobs)
-    assert make_report(tmp_path, tmp_path / "out") == 0
-    first, second = rows_of(tmp_path / "out" / "s.csv")
+    assert make_report(tmp_path, out=tmp_path / "out") == 0
+    first, second = rows_of(tmp_path / "out" / "tables" / "s.csv")
     assert (first["top1_percent"], first["n"], first["state"]) == ("NA", "0", shown)
     assert (float(second["top1_percent"]), second["n"], second["planned"]) == (60.0, "1", "2")
     assert second["state"] == f"1 done, 1 {shown}"
-    lost = f"2 runs {state}: shown and counted, in no mean." in (tmp_path / "out" / "s.md").read_text()
+    lost = f"2 runs {state}: shown and counted, in no mean." in (tmp_path / "out" / "tables" / "s.md").read_text()
     assert lost == (state in ("failed", "diverged"))
 
 
@@ -158,11 +149,11 @@ def test_a_broken_record_is_named_and_counted_and_the_rest_goes_on(
     done, lost = put_done(tmp_path, make_record(seed=0, correct=6)), put_done(tmp_path, make_record(seed=1))
     put_study(tmp_path, "s", [("seed=0", done), ("seed=1", lost)])
     (tmp_path / lost.run_id / "record.json").write_text(broken)
-    assert make_report(tmp_path, tmp_path / "out") == 1
-    (row,) = rows_of(tmp_path / "out" / "s.csv")
+    assert make_report(tmp_path, out=tmp_path / "out") == 1
+    (row,) = rows_of(tmp_path / "out" / "tables" / "s.csv")
     assert (float(row["top1_percent"]), row["n"], row["planned"]) == (60.0, "1", "2")
     assert row["state"].startswith(f"1 done, 1 broken: {lost.run_id}/record.json: ")
-    assert "1 run cannot be read" in (tmp_path / "out" / "s.md").read_text()
+    assert "1 run cannot be read" in (tmp_path / "out" / "tables" / "s.md").read_text()
     assert "1 problem:" in (tmp_path / "out" / "index.md").read_text()
     assert capsys.readouterr().err.startswith(f"{lost.run_id}/record.json: ")
 
@@ -172,8 +163,8 @@ def test_a_run_of_which_nothing_can_be_read_is_a_row_of_its_own(tmp_path: Path) 
     lost = put_done(tmp_path, make_record(seed=1, scaling="xnor"))
     for name in ("record.json", "status.json"):
         (tmp_path / lost.run_id / name).write_text("{")
-    assert make_report(tmp_path, tmp_path / "out") == 1
-    assert [row["n"] for row in rows_of(tmp_path / "out" / "other-runs.csv")] == ["1", "0"]
+    assert make_report(tmp_path, out=tmp_path / "out") == 1
+    assert [row["n"] for row in rows_of(tmp_path / "out" / "tables" / "other-runs.csv")] == ["1", "0"]
 
 
 @pytest.mark.parametrize("problem", ["record of another run", "done without a record"])
@@ -184,8 +175,8 @@ def test_a_folder_that_contradicts_itself_is_broken(problem: str, tmp_path: Path
         folder.rename(tmp_path / digest("elsewhere"))
     else:
         (folder / "record.json").unlink()
-    assert make_report(tmp_path, tmp_path / "out") == 1
-    (row,) = rows_of(tmp_path / "out" / "other-runs.csv")
+    assert make_report(tmp_path, out=tmp_path / "out") == 1
+    (row,) = rows_of(tmp_path / "out" / "tables" / "other-runs.csv")
     assert (row["n"], row["planned"]) == ("0", "1")
     assert row["state"].startswith("broken")
 
@@ -201,7 +192,7 @@ def test_a_study_that_cannot_be_shown_is_a_problem(name: str, content: str | Non
         path.rename(studies / "t.json")
     elif content is not None:
         path.write_text(content)
-    assert make_report(tmp_path, tmp_path / "out") == 1
+    assert make_report(tmp_path, out=tmp_path / "out") == 1
     assert "studies/" in (tmp_path / "out" / "index.md").read_text()
 
 
@@ -245,9 +236,10 @@ def test_latency_is_the_mean_of_medians_and_a_busy_one_is_never_shown(tmp_path: 
     assert row.split()[6:8] == ["70.00", "3.50"], row
     assert "packed ms: kernel avx512, 1 thread, some CPU." in text
     assert "packed ms of 1 run not shown, because other work ran on the machine" in text
-    assert make_report(tmp_path, tmp_path / "out") == 0
-    assert not any("123" in path.read_text() for path in (tmp_path / "out").iterdir())
-    runs = rows_of(tmp_path / "out" / "other-runs.runs.csv")
+    assert make_report(tmp_path, out=tmp_path / "out") == 0
+    tables = (tmp_path / "out" / "tables").glob("other-runs.*")
+    assert not any("123" in path.read_text() for path in tables)
+    runs = rows_of(tmp_path / "out" / "tables" / "other-runs.runs.csv")
     assert [run["packed_latency_ms"] for run in runs] == ["2.0", "5.0", "NA"]
     assert [run["packed_images_per_second"] for run in runs] == ["500.0", "500.0", "NA"]
 
@@ -275,9 +267,9 @@ def test_a_damaged_evaluation_is_a_problem_and_the_record_counts(tmp_path: Path)
     folder = Store(tmp_path).run(busy.run_id)
     path = put_evaluation(folder, busy, top1=0.7)
     path.write_text("{")
-    assert make_report(tmp_path, tmp_path / "out") == 1
+    assert make_report(tmp_path, out=tmp_path / "out") == 1
     assert f"- {busy.run_id}/evaluations/{path.name}: " in (tmp_path / "out" / "index.md").read_text()
-    (run,) = rows_of(tmp_path / "out" / "other-runs.runs.csv")
+    (run,) = rows_of(tmp_path / "out" / "tables" / "other-runs.runs.csv")
     assert (run["state"], float(run["packed_top1_percent"])) == ("done", pytest.approx(70))
 
 
@@ -327,10 +319,10 @@ def test_a_run_in_two_stores_is_counted_once_and_two_results_of_it_are_a_problem
     record = make_record(seed=0, correct=6)
     for place in ("a", "b"):
         put_done(tmp_path / place, record)
-    arguments = [f"runs={tmp_path / 'a'}", f"runs={tmp_path / 'b'}", f"out={tmp_path / 'out'}"]
-    assert main(arguments) == 0
-    (row,) = rows_of(tmp_path / "out" / "other-runs.csv")
+    roots = (tmp_path / "a", tmp_path / "b")
+    assert make_report(*roots, out=tmp_path / "out") == 0
+    (row,) = rows_of(tmp_path / "out" / "tables" / "other-runs.csv")
     assert (row["n"], row["planned"]) == ("1", "1")
     Store(tmp_path / "b").run(record.run_id).write_record(replace(record, weight_digest="e" * 64))
-    assert main(arguments) == 1
+    assert make_report(*roots, out=tmp_path / "out") == 1
     assert "two different records" in (tmp_path / "out" / "index.md").read_text()

@@ -31,18 +31,18 @@ def test_no_text_breaks_a_markdown_row(text: str) -> None:
 def test_names_and_errors_with_bars_and_line_breaks_keep_the_table_whole(tmp_path: Path) -> None:
     failed = put_status(tmp_path, make_record(), "failed", "a | b <script> \x1b[31m\nmore")
     put_study(tmp_path, "x|y\nz", [("+note=p|q seed=0", failed), ("+note=r seed=0", None)])
-    assert make_report(tmp_path, tmp_path / "out") == 0
-    for page in (tmp_path / "out").glob("*.md"):
-        lines = page.read_text().split("\n")
-        rows = [line for line in lines if line.startswith("|")]
-        assert len({unescaped_bars(row) for row in rows}) == 1
+    assert make_report(tmp_path, out=tmp_path / "out") == 0
+    (page,) = (tmp_path / "out" / "tables").glob("x*z.md")
+    rows = [line for line in page.read_text().split("\n") if line.startswith("|")]
+    assert len({unescaped_bars(row) for row in rows}) == 1
     text = study_table(tmp_path, "x|y\nz")
     assert text.startswith("x|y z\n")
     assert "\x1b" not in text
 
 
 @pytest.mark.parametrize(
-    "argument", ["colour=red", "run=runs", "runs=", "runs", "--out", "runs=/no/such/folder", "out=a out=b"]
+    "argument",
+    ["colour=red", "run=runs", "runs=", "runs", "--out", "runs=/no/such/folder", "out=a out=b", "figures=none"],
 )
 def test_a_wrong_argument_is_refused_in_one_sentence(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argument.split()) == 2
@@ -52,7 +52,7 @@ def test_a_wrong_argument_is_refused_in_one_sentence(argument: str, capsys: pyte
 
 
 def test_an_empty_store_gives_an_index_that_says_so(tmp_path: Path) -> None:
-    assert make_report(tmp_path, tmp_path / "out") == 0
+    assert make_report(tmp_path, out=tmp_path / "out") == 0
     assert "There are no runs yet." in (tmp_path / "out" / "index.md").read_text()
 
 
@@ -66,8 +66,12 @@ def test_the_command_takes_its_defaults_and_imports_no_torch(tmp_path: Path) -> 
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert result.stdout == "reports/grid.md: 4 cells, 4 of 10 runs done\nreports/index.md: 1 table, 0 problems\n"
-    assert (tmp_path / "reports" / "grid.md").exists()
+    told = result.stdout.splitlines()
+    assert "reports/tables/grid.md: 4 cells, 4 of 10 runs done" in told
+    assert told[-1].startswith("reports/index.html: ")
+    assert told[-1].endswith(", 0 problems")
+    assert (tmp_path / "reports" / "tables" / "grid.md").exists()
+    assert (tmp_path / "reports" / "figures" / "grid.curves.svg").exists()
 
 
 def test_help_names_the_arguments(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,8 +17,8 @@ def test_an_option_named_and_the_same_one_left_at_its_default_are_one_row(tmp_pa
     other = put_done(tmp_path, make_record(seed=0, grad={"clip": 1.3}))
     jobs = [("grad.clip=1.0 seed=0", records[0]), ("seed=0", records[0]), ("seed=1", records[1])]
     put_study(tmp_path, "s", [*jobs, ("grad.clip=1.3 seed=0", other), ("seed=2", None)])
-    make_report(tmp_path, tmp_path / "out")
-    rows = [(row["grad.clip"], row["n"], row["planned"]) for row in rows_of(tmp_path / "out" / "s.csv")]
+    make_report(tmp_path, out=tmp_path / "out")
+    rows = [(row["grad.clip"], row["n"], row["planned"]) for row in rows_of(tmp_path / "out" / "tables" / "s.csv")]
     assert rows == [("1.0", "2", "3"), ("1.3", "1", "1")]
 
 
@@ -28,17 +28,19 @@ def test_runs_that_differ_behind_equal_overrides_are_never_averaged(tmp_path: Pa
     put_study(
         tmp_path, "s", [("grad=ste seed=0", put_done(tmp_path, old)), ("grad=ste seed=1", put_done(tmp_path, new))]
     )
-    make_report(tmp_path, tmp_path / "out")
-    rows = [(row["results_version"], float(row["top1_percent"])) for row in rows_of(tmp_path / "out" / "s.csv")]
+    make_report(tmp_path, out=tmp_path / "out")
+    rows = [
+        (row["results_version"], float(row["top1_percent"])) for row in rows_of(tmp_path / "out" / "tables" / "s.csv")
+    ]
     assert rows == [("1", 50.0), ("2", 90.0)]
-    assert "kept apart" in (tmp_path / "out" / "s.md").read_text()
+    assert "kept apart" in (tmp_path / "out" / "tables" / "s.md").read_text()
 
 
 def other_runs(root: Path, *records: Record) -> list[dict[str, str]]:
     for record in records:
         put_done(root, record)
-    make_report(root, root / "out")
-    return rows_of(root / "out" / "other-runs.csv")
+    make_report(root, out=root / "out")
+    return rows_of(root / "out" / "tables" / "other-runs.csv")
 
 
 def columns(rows: list[dict[str, str]]) -> list[str]:
@@ -52,7 +54,8 @@ def test_runs_of_no_study_are_told_apart_by_what_differs(tmp_path: Path) -> None
     assert columns(rows) == ["scaling", "grad"]  # scaling.gradient follows scaling
     assert [(row["scaling"], row["grad"]) for row in rows] == [("none", "approxsign"), ("none", "ste"), ("xnor", "ste")]
     assert (
-        "all runs: model=resnet_e18, model.width=0.25, data=digits" in (tmp_path / "out" / "other-runs.md").read_text()
+        "all runs: model=resnet_e18, model.width=0.25, data=digits"
+        in (tmp_path / "out" / "tables" / "other-runs.md").read_text()
     )
 
 

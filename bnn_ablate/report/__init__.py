@@ -1,4 +1,4 @@
-"""From the files of a store to tables: a pure function, so the same records give the same bytes.
+"""From the files of a store to a report: a pure function, so the same records give the same bytes.
 
     stats    the mean of some runs and its interval
     runs     every run of one or more stores, whatever its state, and what could not be read
@@ -6,9 +6,17 @@
     labels   what tells the rows apart, and what all of them share
     rows     the measured part of a row
     notes    what a reader must know beside the numbers
-    tables   labels, rows and notes as Markdown, and as the text at the end of a sweep
+    tables   labels, rows and notes, and as the text at the end of a sweep
     sheets   the same as CSV in full precision
-    pages    the files of a report
+
+    grid     tables, figures and sections as values: what everything below makes, and the writers are given
+    claims ... verdicts             what the paper claims, and what our runs say of it
+    declared_tables, paper_tables   published figures with ours beside them; logged: the authors' curves
+    study_effects, effect_grids     what each choice of a study does
+    run_list, provenance            every run; where each number comes from
+    charts/                         figures
+    pages    all of it put together; sources: where it finds what people have written
+    writing  as files: writers/ for Markdown, LaTeX and CSV, site/ for the page; files: in their folder
 
 Nothing here imports torch.
 """

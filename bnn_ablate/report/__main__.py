@@ -1,67 +1,120 @@
-"""``python -m bnn_ablate.report``: tables from the records."""
+"""``python -m bnn_ablate.report``: the report of all records."""
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from bnn_ablate.report.numbers import counted, one_line
-from bnn_ablate.report.pages import write_report
 from bnn_ablate.report.runs import read_stores
+from bnn_ablate.report.sources import RECORDS, Sources
 from bnn_ablate.report.tables import ReportError
 
 HELP = """\
 python -m bnn_ablate.report [runs=DIR]... [out=DIR]
 
-Makes a table for each study: mean test accuracy over seeds with its 95 % interval, size, MACs and time.
+Makes the report of all runs: verdicts on the paper's claims, tables beside published figures, effects, figures.
 
-  runs=DIR   folder of runs (default: runs); give it several times to join folders
-  out=DIR    folder of the tables (default: reports)
+  runs=DIR   folder of runs; several times to join folders (default: runs, where it is there, and reports/records of the
+             checkout, which holds records of reference runs)
+  out=DIR    folder of the report (default: reports)
+  figures=no   tables alone, for a quick look: drawing takes longest
 
-Writes index.md, and for each study STUDY.md, STUDY.csv (a line a cell) and STUDY.runs.csv (a line a run). The same
-records give the same bytes. Exit status: 0; 1 if something could not be read; 2 if the command is wrong.
+Writes index.html, which needs no other file, index.md in short, tables/ (Markdown, LaTeX, CSV) and figures/ (SVG, PDF).
+STUDY.csv has a line a cell, STUDY.runs.csv a line a run. What an earlier report made and this one does not is removed.
+The same records give the same bytes. Exit status: 0; 1 if something could not be read; 2 if the command is wrong.
 """
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Make the report and return the exit status."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The folders of runs, the folder of the report, and whether figures are drawn."""
+
+    roots: tuple[Path, ...]
+    out: Path
+    figures: bool
+
+
+def main(arguments: Sequence[str], sources: Sources | None = None) -> int:
+    """Make the report and return the exit status. ``sources`` are the checkout's unless given."""
     if "--help" in arguments or "-h" in arguments:
         print(HELP, end="")
         return 0
     try:
-        roots, out = read_arguments(arguments)
+        asked = read_arguments(arguments)
+        with _uncollected():
+            return _make(asked, Sources() if sources is None else sources)
     except ReportError as error:
         print(error, file=sys.stderr)
         return 2
-    contents = read_stores(roots)
-    for problem in contents.problems:
+
+
+def _make(asked: Asked, sources: Sources) -> int:
+    # A wrong argument must not wait for what draws and writes.
+    from bnn_ablate.report.files import write_files
+    from bnn_ablate.report.pages import put_together
+    from bnn_ablate.report.writing import report_files
+
+    out = asked.out
+    report = put_together(read_stores(asked.roots), out, sources, figures=asked.figures)
+    problems = report.page.problems
+    for problem in problems:
         print(one_line(problem), file=sys.stderr)
-    made = write_report(contents, out)
-    for table in made:
+    try:
+        write_files(out, report_files(report))
+    except OSError as error:
+        raise ReportError(f"out={out} cannot be written: {error.strerror}") from None
+    for table in report.tables:
         planned = sum(len(cell.runs) for cell in table.cells)
         done = sum(len(cell.records) for cell in table.cells)
         name = one_line(table.name)
-        print(f"{out}/{name}.md: {counted(len(table.cells), 'cell')}, {done} of {counted(planned, 'run')} done")
-    print(f"{out}/index.md: {counted(len(made), 'table')}, {counted(len(contents.problems), 'problem')}")
-    return 1 if contents.problems else 0
+        print(f"{out}/tables/{name}.md: {counted(len(table.cells), 'cell')}, {done} of {counted(planned, 'run')} done")
+    verdicts = Counter(line.verdict for one in report.judged for line in one.lines)
+    told = ", ".join(f"{number} {verdict}" for verdict, number in sorted(verdicts.items()))
+    if told:
+        print(f"verdicts on {counted(len(report.judged), 'claim')}: {told}")
+    print(f"{out}/index.html: {counted(len(report.tables), 'table')}, {counted(len(problems), 'problem')}")
+    return 1 if problems else 0
 
 
-def read_arguments(arguments: Sequence[str]) -> tuple[list[Path], Path]:
-    """The folders of runs and of the tables; raises ReportError with one sentence."""
-    given: dict[str, list[str]] = {"runs": [], "out": []}
+def read_arguments(arguments: Sequence[str]) -> Asked:
+    """Raises ReportError with one sentence."""
+    given: dict[str, list[str]] = {"runs": [], "out": [], "figures": []}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in given or not value:
-            raise ReportError(f"{argument} is not an argument: give runs=DIR or out=DIR (--help says more)")
+            raise ReportError(f"{argument} is not an argument: give runs=DIR, out=DIR or figures=no (--help says more)")
         given[key].append(value)
-    if len(given["out"]) > 1:
-        raise ReportError(f"out= can be given once, not {len(given['out'])} times")
-    roots = [Path(value) for value in (given["runs"] if given["runs"] else ["runs"])]
+    for key in ("out", "figures"):
+        if len(given[key]) > 1:
+            raise ReportError(f"{key}= can be given once, not {len(given[key])} times")
+    if given["figures"] not in ([], ["no"], ["yes"]):
+        raise ReportError(f"figures={given['figures'][0]} is neither yes nor no")
+    roots = [Path(value) for value in given["runs"]]
     for root in roots:
         if not root.is_dir():
             raise ReportError(f"runs={root}: there is no such folder")
-    return roots, Path(given["out"][0] if given["out"] else "reports")
+    if not roots:
+        roots = [root for root in (Path("runs"), RECORDS) if root.is_dir()]
+    out = Path(given["out"][0] if given["out"] else "reports")
+    return Asked(roots=tuple(roots), out=out, figures=given["figures"] != ["no"])
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nothing that a report holds is a cycle; the collector would visit all of it again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 if __name__ == "__main__":

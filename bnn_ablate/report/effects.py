@@ -10,14 +10,21 @@ from bnn_ablate.report.stats.estimate import Estimate
 
 Kind = Literal["simple", "main", "interaction"]
 
+#: The finding of a change that algebra cancels: whatever comes out of it is chance, so it is no treatment.
+IDENTITY_CHECK = "identity check"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostChange:
-    """What the change costs: the option's cell less the baseline's; None where one of them does not say."""
+    """What the change costs: the option's cell less the baseline's; None where one of them does not say.
+
+    ``latency_place`` is where both latencies were measured, the first such place where there are several.
+    """
 
     mib: float | None
     macs: float | None
     latency_ms: float | None
+    latency_place: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,12 @@ class Effect:
     #: What may be said of it, a word or two: "difference", "relevant difference", "equal within 0.5", "undecided", ...
     finding: str
     cost: CostChange | None = None
+    #: Combinations of the other axes that it is a mean over; 1 for a simple effect.
+    over: int = 1
+    #: What qualifies the finding, each a clause: an interaction that a mean hides, runs that diverged, ...
+    remarks: tuple[str, ...] = ()
+    #: Seeds among its runs that were not declared.
+    added_seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +68,8 @@ class StudyEffects:
     baseline: Mapping[str, str]
     margin: float
     declared: str | None
+    #: Runs a cell that were declared, whenever that was; None where nothing was.
+    planned: int | None
     #: Standard deviation of a run from chance alone (pooled), in points, and its degrees of freedom.
     sd: float | None
     df: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from bnn_ablate.record import Packed, Record, RecordError, same_result
 from bnn_ablate.store import RunFolder, State, Store
 from bnn_ablate.study import Job, Study, read_study
 
-#: The study of runs that belong to none, and names that would take the report's own files.
+#: The study of runs that belong to none, and names that would take the report's own files; so would any with a dot.
 OTHER_RUNS = "other-runs"
 RESERVED = ("index", OTHER_RUNS)
 
@@ -27,7 +27,8 @@ class Run:
     ``broken``: its files cannot be read, ``error`` says why. ``missing``: planned, and no folder is there. ``refused``:
     a combination that makes no sense, ``error`` says why. What is not known of such a run is None; its ``config`` is
     empty. ``packed`` are a done run's packed results that count, with those of later evaluations; ``problem`` says
-    which of these could not be read.
+    which of these could not be read. ``folder`` is where it lies, ``wandb`` the newest of W&B's folders of it; None
+    where there is none.
     """
 
     run_id: str | None
@@ -39,6 +40,8 @@ class Run:
     error: str | None
     packed: Packed | None = None
     problem: str | None = None
+    folder: Path | None = None
+    wandb: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -53,14 +56,16 @@ class Contents:
 def read_stores(roots: Sequence[Path]) -> Contents:
     """Read all runs and studies; what is broken becomes a problem and the rest goes on.
 
-    A run that lies in several stores is taken from the first that has its record. Studies of one name are joined.
+    A run that lies in several stores is taken from the first that has its record. Studies of one name are joined, and
+    what the first store declares counts first.
     """
     runs: dict[str, Run] = {}
     studies: dict[str, Study] = {}
     problems: list[str] = []
     for root in roots:
+        wandb = wandb_folders(root)
         for folder in Store(root).runs():
-            run = read_run(folder, root)
+            run = replace(read_run(folder, root), folder=folder.path, wandb=wandb.get(folder.path.name))
             if run.state == "broken":
                 problems.append(str(run.error))
             if run.problem is not None:
@@ -76,10 +81,31 @@ def read_stores(roots: Sequence[Path]) -> Contents:
                 study = _named_study(path)
             except RecordError as error:
                 problems.append(_relative(error, root))
-                continue
-            jobs = [*studies[study.name].jobs, *study.jobs] if study.name in studies else study.jobs
-            studies[study.name] = Study(schema=study.schema, name=study.name, jobs=jobs)
+            except OSError as error:
+                problems.append(f"studies/{path.name}: {error.strerror}")
+            else:
+                studies[study.name] = _joined(studies[study.name], study) if study.name in studies else study
     return Contents(runs, studies, tuple(problems))
+
+
+def _joined(first: Study, second: Study) -> Study:
+    """Both stores' jobs; a declaration that both have is the first's."""
+    known = {declared.digest for declared in first.declared}
+    added = [declared for declared in second.declared if declared.digest not in known]
+    return replace(first, jobs=[*first.jobs, *second.jobs], declared=[*first.declared, *added])
+
+
+def wandb_folders(root: Path) -> dict[str, Path]:
+    """W&B's newest folder of each run, beside the runs of the store.
+
+    A run of a W&B agent has another id there and is not found.
+    """
+    return {path.name.rpartition("-")[2]: path for path in sorted((root / "wandb").glob("*run-*-*"), key=_begun)}
+
+
+def _begun(path: Path) -> tuple[str, str]:
+    """W&B's folders are named offline-run-TIME-ID and run-TIME-ID."""
+    return path.name.rpartition("run-")[2], path.name
 
 
 def read_runs(store: Store, run_ids: Container[str | None]) -> dict[str, Run]:
@@ -169,7 +195,7 @@ def _named_study(path: Path) -> Study:
     study = read_study(path)
     if study.name != path.stem:
         raise RecordError(f"{path}: the file holds the study {study.name}: rename one of them")
-    if study.name in RESERVED or study.name.endswith(".runs"):
+    if study.name in RESERVED or "." in study.name:
         raise RecordError(f"{path}: the report has a file of that name itself: rename the study")
     return study
 

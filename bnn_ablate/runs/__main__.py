@@ -1,4 +1,4 @@
-"""``python -m bnn_ablate.runs``: list, show, retry, remove and export runs."""
+"""``python -m bnn_ablate.runs``: list, show, retry, remove, export and copy runs."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ python -m bnn_ablate.runs show ID [runs=DIR] [--json]   configuration, state, tr
 python -m bnn_ablate.runs retry [WORDS] [--yes]         failed runs again; diverged ones only by state=diverged
 python -m bnn_ablate.runs remove WORDS [--yes]          after a question; what is worked on stays
 python -m bnn_ablate.runs export FILE [WORDS] [--curve] FILE.csv or FILE.parquet, a row a run (--curve: an epoch)
+python -m bnn_ablate.runs copy DIR [WORDS]              records into another store: what a report reads, no checkpoints
 
 WORDS choose runs: ids, of which four digits or more are enough, or filters that a run must pass all of:
 
@@ -38,7 +39,8 @@ WORDS choose runs: ids, of which four digits or more are enough, or filters that
 
 retry goes on from the checkpoint of a failed run, and trains a diverged one from its start, with what it left put
 aside. It takes runs of other states where state= names them. remove by filters keeps runs with a result unless state=
-names theirs (state=done), and asks for their number. export replaces a file only if it is an earlier export.
+names theirs (state=done), and asks for their number. export replaces a file only if it is an earlier export. copy
+takes records, diagnostics, evaluations and the files of the studies; a different result in DIR stops it beforehand.
 
 --json writes accuracies as fractions, as records have them, and nothing else to standard output. Exit status: 0;
 1 where something could not be read or done; 2 if the command is wrong; 130 after Ctrl-C.
@@ -131,12 +133,26 @@ def _export(arguments: list[str]) -> int:
     return _problems(listing)
 
 
+def _copy(arguments: list[str]) -> int:
+    from bnn_ablate.runs.copying import copy
+
+    parser = Parser(prog="python -m bnn_ablate.runs", add_help=False, allow_abbrev=False)
+    parser.add_argument("words", nargs="*")
+    given = parser.parse_args(arguments).words
+    if not given or "=" in given[0]:
+        raise RunsError("copy needs the folder of another store as its first word")
+    words, listing = _read(given[1:])
+    status = copy(words, listing, Path(given[0]))
+    return max(status, _problems(listing))
+
+
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "list": _list,
     "show": _show,
     "retry": _retry,
     "remove": _remove,
     "export": _export,
+    "copy": _copy,
 }
 
 

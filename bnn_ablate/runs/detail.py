@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from bnn_ablate.record import Packed, Record
+from bnn_ablate.record import Packed, Record, plain
 from bnn_ablate.report.numbers import MIB, counted, duration, one_line, percent, significant
 from bnn_ablate.report.rows import combined_macs
 from bnn_ablate.runs.curve import curve_lines
@@ -118,7 +118,7 @@ def whole_config(entry: Entry) -> Mapping[str, Any]:
 
 def show_json(entry: Entry) -> dict[str, Any]:
     """The list's values, and beside them status, record, curve, sizes, W&B's folders and the last lines of output."""
-    record = None if entry.record is None else asdict(entry.record)
+    record = None if entry.record is None else plain(entry.record)
     return {
         **entry_json(entry),
         "config": whole_config(entry),

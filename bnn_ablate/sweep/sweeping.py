@@ -13,13 +13,13 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
-from bnn_ablate.analysis import Declaration
 from bnn_ablate.console import first_line, say
 from bnn_ablate.job import session
 from bnn_ablate.record import RecordError
 from bnn_ablate.settings import SettingsError, check_study
-from bnn_ablate.store import Store, now
+from bnn_ablate.store import Store
 from bnn_ablate.study import Job, asked, default_name, plan_jobs
+from bnn_ablate.sweep.declaring import check_declared, declaration_of
 from bnn_ablate.sweep.expand import Overrides
 from bnn_ablate.sweep.jobs import SweepJobs, sweep_jobs
 from bnn_ablate.sweep.remaining import remaining
@@ -64,7 +64,7 @@ def sweep(
         if any(_is_of_analysis(override) and override.is_sweep_override() for override in overrides):
             raise SettingsError("analysis. is asked of the whole sweep: give one value")
         name = study_name(config, [str(override.input_line) for override in overrides], way)
-    return _launched([(*one, f"study={name}") for one in expanded], name, launcher, loader, config)
+    return _launched([(*one, f"study={name}") for one in expanded], name, launcher, loader, config, whole=True)
 
 
 def _is_of_analysis(override: Override) -> bool:
@@ -77,11 +77,11 @@ def launch(
     """The same for the jobs of another sweeper, which come as overrides; of several batches each is a call."""
     with one_sentence():
         name = study_name(config, list(config.hydra.overrides.task), config.hydra.runtime.choices["hydra/sweeper"])
-    return _launched([(*one, f"study={name}") for one in job_overrides], name, launcher, loader, config)
+    return _launched([(*one, f"study={name}") for one in job_overrides], name, launcher, loader, config, whole=False)
 
 
 def _launched(
-    overrides: Sequence[Overrides], name: str, launcher: Any, loader: ConfigLoader, config: DictConfig
+    overrides: Sequence[Overrides], name: str, launcher: Any, loader: ConfigLoader, config: DictConfig, *, whole: bool
 ) -> list[JobReturn]:
     jobs = sweep_jobs(overrides, lambda one: loader.load_sweep_config(config, list(one)), folders_of(loader))
     planned = Sweep(name, Store(Path(config.runs)), jobs)
@@ -92,6 +92,8 @@ def _launched(
         if not jobs.jobs:  # a slip of the keyboard leaves no study behind
             return []
     with one_sentence():
+        if whole:  # a batch of another sweeper may hold one option of an axis that the study varies
+            check_declared(planned.store, name, jobs)
         if hasattr(launcher, "launch_jobs"):
             launcher.launch_jobs(planned)
         else:
@@ -138,21 +140,8 @@ def write_study(planned: Sweep) -> None:
     for refused in planned.jobs.refused:
         jobs.append(Job(overrides=asked(list(refused.overrides)), run_id=None, refused=refused.reason))
     with writable(planned.store.root):
-        plan_jobs(planned.store.studies, planned.study, jobs, declaration_of(planned))
-
-
-def declaration_of(planned: Sweep) -> Declaration | None:
-    """What the command declares for its study; None where every combination was refused."""
-    settings = [job.settings for job in planned.jobs.jobs]
-    if not settings:
-        return None
-    return Declaration(
-        margin=settings[0].analysis.margin,
-        baseline=settings[0].analysis.baseline,
-        seeds=sorted({one.seed for one in settings}),
-        time=now(),
-        done=sum(planned.store.run(job.run_id).has_record for job in planned.jobs.jobs),
-    )
+        declaration = declaration_of(planned.store, planned.study, planned.jobs)
+        plan_jobs(planned.store.studies, planned.study, jobs, declaration)
 
 
 def study_name(config: DictConfig, overrides: list[str], way: str) -> str:

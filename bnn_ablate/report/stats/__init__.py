@@ -4,6 +4,7 @@
     estimate   a contrast with its standard error and degrees of freedom
     blocks     least squares over cells and seeds, from which every contrast comes
     images     the share of chance that lies in the sample of test images
+    spread     whether one standard deviation fits all cells
     holm       p-values of a family
     findings   difference, relevance, equivalence; verdicts on claims; how many seeds would decide
 

@@ -33,7 +33,7 @@ def student_mean(values: Sequence[float], level: float = LEVEL) -> Mean:
     return Mean(n=n, mean=fmean(values), half_width=t_quantile(n - 1, (1 + level) / 2) * stdev(values) / sqrt(n))
 
 
-def t_quantile(degrees_of_freedom: int, probability: float) -> float:
+def t_quantile(degrees_of_freedom: float, probability: float) -> float:
     """The value below which a Student-t variable lies with ``probability``."""
     # Imported where it is used: scipy takes half a second, and a table of single runs needs no quantile.
     from scipy.special import stdtrit

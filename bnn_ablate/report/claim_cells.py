@@ -1,0 +1,168 @@
+"""Which cells of a study a contrast compares: cells that have its settings, and differ in nothing that it leaves alone.
+
+Cells are known by the leaves of their configurations (:func:`bnn_ablate.report.labels.cell_leaves`), not by the words
+of a command line, so that a setting asked for and the same one left at its default are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import isclose
+
+from bnn_ablate.report.claims import Contrast, Scope
+
+#: Only cells with a record say these: where one says nothing they are no difference.
+OF_RECORDS = ("data.checksum", "results_version")
+#: How far two networks may be apart in size or MACs to be called equal.
+MATCHED = 0.02
+
+Leaves = Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A cell as contrasts see it. ``leaves`` is empty where nobody knows; size (bits) and combined MACs of a record."""
+
+    leaves: Leaves
+    size: float | None = None
+    macs: float | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    """Places of cells with their weights: after less before, and for an interaction that difference twice.
+
+    ``context`` holds the settings that all of them share and the contrast leaves alone.
+    """
+
+    weights: tuple[tuple[int, int], ...]
+    context: tuple[tuple[str, str], ...]
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        return tuple(place for place, _ in self.weights)
+
+    @property
+    def by_cell(self) -> dict[int, float]:
+        return {place: float(weight) for place, weight in self.weights}
+
+    @property
+    def last(self) -> int:
+        """The cell that everything is changed in."""
+        return self.weights[-1][0]
+
+
+def find_matches(contrast: Contrast, always: Leaves, cells: Sequence[Candidate]) -> list[Match]:
+    """Every set of cells of the contrast, in the order of the cells."""
+    asked = {**always, **contrast.at}
+    possible = [place for place, cell in enumerate(cells) if cell.leaves and _has(cell.leaves, asked)]
+    before, after = (
+        {place for place in possible if _has(cells[place].leaves, side)} for side in (contrast.before, contrast.after)
+    )
+    if not before or not after:
+        return []
+    places = sorted(before | after)
+    # Which settings count is found once for all cells: a report has thousands of them.
+    keys = sorted({key for place in places for key in cells[place].leaves})
+    kept = [key for key in keys if key not in OF_RECORDS and not is_free(key, contrast)]
+    groups: dict[tuple[str | None, ...], list[int]] = {}
+    for place in places:
+        groups.setdefault(tuple(map(cells[place].leaves.get, kept)), []).append(place)
+    found = []
+    for options, members in groups.items():
+        context = tuple((key, option) for key, option in zip(kept, options, strict=True) if option is not None)
+        for weights in _sets(contrast, cells, members):
+            matched = [cells[place] for place, _ in weights]
+            if _one_origin(matched) and _matched(contrast, matched):
+                found.append(Match(weights, context))
+    return found
+
+
+def best_context(matches: Sequence[Match], cells: Sequence[Candidate], baseline: Leaves) -> list[Match]:
+    """The matches whose other settings are nearest to the ``baseline``; the first of equally near ones."""
+    if not matches:
+        return []
+
+    def distance(match: Match) -> int:
+        context = dict(match.context)
+        return sum(not _same(context[key], option) for key, option in baseline.items() if key in context)
+
+    nearest = min(matches, key=distance)
+    return [match for match in matches if match.context == nearest.context]
+
+
+def in_scope(contrast: Contrast, match: Match, cells: Sequence[Candidate], scope: Scope) -> bool:
+    """Whether the cells have the settings of a scope; of a setting that the contrast changes, one of them at least."""
+    for key, option in scope.settings.items():
+        having = [_same(cells[place].leaves.get(key), option) for place in match.cells]
+        if not (any(having) if is_free(key, contrast) else all(having)):
+            return False
+    return True
+
+
+def is_free(key: str, contrast: Contrast) -> bool:
+    """Whether the cells of a contrast may differ in this setting.
+
+    A group frees all its values, and a value its group's name: an option of other values has another name.
+    """
+    if key in contrast.same:
+        return False
+    return any(key == free or key.startswith(f"{free}.") or key == free.rpartition(".")[0] for free in contrast.changed)
+
+
+def _sets(
+    contrast: Contrast, cells: Sequence[Candidate], places: Sequence[int]
+) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Pairs, or two pairs for an interaction, as (cell, weight); the cell with everything changed is the last."""
+
+    def pairs(at: Leaves) -> list[tuple[int, int]]:
+        having = [place for place in places if _has(cells[place].leaves, at)]
+        before = [place for place in having if _has(cells[place].leaves, contrast.before)]
+        after = [place for place in having if _has(cells[place].leaves, contrast.after)]
+        return [(b, a) for b, a in product(before, after) if b != a and _in_ratio(contrast, cells[b], cells[a])]
+
+    if not contrast.compared_at:
+        yield from (((before, -1), (after, 1)) for before, after in pairs({}))
+        return
+    first, second = (pairs(at) for at in contrast.compared_at)
+    for (b1, a1), (b2, a2) in product(first, second):
+        yield ((b1, 1), (a1, -1), (b2, -1), (a2, 1))
+
+
+def _has(leaves: Leaves, asked: Leaves) -> bool:
+    return all(_same(leaves.get(key), option) for key, option in asked.items())
+
+
+def _same(leaf: str | None, option: str) -> bool:
+    """``1`` and ``1.0`` are one number."""
+    return leaf == option or (leaf is not None and number(leaf) is not None and number(leaf) == number(option))
+
+
+def number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _in_ratio(contrast: Contrast, before: Candidate, after: Candidate) -> bool:
+    for key, ratio in contrast.ratio.items():
+        first, second = number(before.leaves.get(key, "")), number(after.leaves.get(key, ""))
+        if first is None or second is None or not isclose(second, ratio * first):
+            return False
+    return True
+
+
+def _one_origin(members: Iterable[Candidate]) -> bool:
+    return all(len({cell.leaves[key] for cell in members if key in cell.leaves}) < 2 for key in OF_RECORDS)
+
+
+def _matched(contrast: Contrast, members: Sequence[Candidate]) -> bool:
+    """Equal within 2 % as counted in their records; cells without one are taken at their word."""
+    if contrast.matched is None:
+        return True
+    sizes = [cell.size if contrast.matched == "size" else cell.macs for cell in members]
+    known = [size for size in sizes if size is not None]
+    return not known or max(known) <= (1 + MATCHED) * min(known)
