@@ -17,8 +17,8 @@ BRIEF = (
     Column(title="statement", key="statement"),
     Column(title="said", key="said", wide=True),
     Column(title="at the paper's size", key="paper_verdict", filtered=True),
-    Column(title="elsewhere", key="elsewhere_verdict", filtered=True),
-    Column(title="how often", key="counts"),
+    Column(title="at other sizes", key="elsewhere_verdict", filtered=True),
+    Column(title="by study", key="counts"),
     Column(title="what next", key="next", wide=True),
 )
 COLUMNS = (
@@ -48,7 +48,8 @@ READING = (
 )
 NOTES = (
     "effect: points of top-1, the changed network less the other one. ± 95 %: over seeds, pooled over the study; with "
-    "images: the sample of test images too.",
+    "images: the sample of test images too. Verdicts share the level of 5 % evenly among the contrasts of a claim in one "
+    "study (Bonferroni), which near the edge is stricter than p (Holm).",
     "published: last epochs of the authors' logs, one seed each, so that no interval is known; differences in points.",
 )
 
@@ -96,7 +97,7 @@ def _brief_row(one: JudgedClaim) -> tuple[Entry, ...]:
         Entry(text=str(claim.number), value=claim.number, more=claim.title),
         Entry(text=claim.statement, value=claim.statement),
         Entry(text=claim.said.where, value=claim.said.where, mark=MARKS[claim.said.confidence][0]),
-        _verdict(one.paper_verdict, more=one.paper),
+        _text(one.paper) if one.paper_verdict is None else _verdict(one.paper_verdict, more=one.paper),
         _verdict(one.elsewhere_verdict, more=one.elsewhere),
         _text(_how_often(one)),
         _text(one.next),

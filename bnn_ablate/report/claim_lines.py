@@ -42,12 +42,15 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedClaim:
-    """A claim with its lines; ``paper`` is what can be said at the paper's full size, ``elsewhere`` at other scopes."""
+    """A claim with its lines; ``paper`` is what can be said at the paper's full size, ``elsewhere`` at other scopes.
+
+    ``paper_verdict`` is None where a claim asks for no size: all its runs are judged together.
+    """
 
     claim: Claim
     lines: tuple[Line, ...]
     paper: str
-    paper_verdict: Verdict
+    paper_verdict: Verdict | None
     elsewhere: str
     elsewhere_verdict: Verdict
     next: str

@@ -24,8 +24,8 @@ def summed_up(claims: Claims, claim: Claim, lines: Sequence[Line]) -> JudgedClai
         return JudgedClaim(
             claim=claim,
             lines=tuple(lines),
-            paper="asks for no size" if verdict != "not run" else of_all[0].why,
-            paper_verdict=verdict,
+            paper="asks for no size",
+            paper_verdict=None,
             elsewhere="; ".join(f"{line.name}: {line.why}" for line in of_all),
             elsewhere_verdict=verdict,
             next=of_all[0].next,

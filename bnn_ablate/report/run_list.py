@@ -44,13 +44,13 @@ def runs_grid(tables: Sequence[Table], out: Path) -> Grid:
     has_wandb = any(one.run.wandb is not None for one in listed)
     columns = (
         Column(title="study", key="study", filtered=True),
-        *(Column(title=axis, key=axis, filtered=True, wide="." in axis) for axis in axes),
         Column(title="seed", key="seed", numeric=True, filtered=True),
         Column(title="state", key="state", filtered=True),
         Column(title="top-1 %", key="top1_percent", numeric=True),
         Column(title="packed %", key="packed_top1_percent", numeric=True),
         Column(title="time", key="train_seconds", numeric=True),
         Column(title="run", key="run_id"),
+        *(Column(title=axis, key=axis, filtered=True, wide="." in axis) for axis in axes),
         *([Column(title="W&B", key="wandb", wide=True)] if has_wandb else []),
     )
     no_folder = any(one.run.folder is None for one in listed)
@@ -98,7 +98,6 @@ def _row(one: Listed, axes: Sequence[str], out: Path, *, has_wandb: bool) -> tup
     packed = run.packed.top1 if run.packed is not None else None
     return (
         _word(", ".join(map(one_line, one.studies))),
-        *(_word(one_line(one.leaves.get(axis, missing))) for axis in axes),
         _number(run.seed, str(run.seed)) if run.seed is not None else Entry(text=UNKNOWN),
         Entry(text=run.state, value=run.state, tone="problem" if run.state in LOST else ""),
         _percent(record.accuracy.top1 if record is not None else None),
@@ -109,6 +108,7 @@ def _row(one: Listed, axes: Sequence[str], out: Path, *, has_wandb: bool) -> tup
         Entry(text=DASH)
         if run.run_id is None
         else Entry(text=run.run_id, value=run.run_id, link=_link(run.folder, out)),
+        *(_word(one_line(one.leaves.get(axis, missing))) for axis in axes),
         *([_wandb(run, out)] if has_wandb else []),
     )
 

@@ -180,7 +180,7 @@ def _more_seeds(
     )
     ends = list(dict.fromkeys(end for end in (more.low, more.high) if end is not None))
     costs = f" (about {' to '.join(price(end, cells) for end in ends)})" if ends else ""
-    return f"{more.text} more seeds of its cells would decide it, if the effect is what it seems{costs}"
+    return f"{more.text} more seeds would decide it in four of five studies, if the effect is what it seems{costs}"
 
 
 def _with_holm(lines: Sequence[Line]) -> list[Line]:

@@ -265,7 +265,7 @@ def test_the_packed_claim_counts_bits_over_all_runs(flipped, despite, verdict, t
 def test_a_claim_that_nothing_can_judge_says_what_it_needs(tmp_path):
     (tmp_path / "studies").mkdir()
     one = judged(tmp_path, claims_of(tmp_path, judged_by="nothing", needs="no axis yet"))
-    assert (one.paper_verdict, one.next) == ("not run", "no axis yet")
+    assert (one.elsewhere_verdict, one.next) == ("not run", "no axis yet")
 
 
 # --- what BatchNorm leaves of scaling -----------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def test_errors_of_smoke_tests_give_no_verdict_and_do_not_spoil_one(tmp_path):
     assert line_of(one, "alpha", study="quick").verdict == "no verdict"
     assert line_of(one, "alpha", study="grid").verdict == "holds"
     assert line_of(one, "alpha", study=None).why.startswith("1 layer")
-    assert one.paper_verdict == "holds"
+    assert (one.paper_verdict, one.elsewhere_verdict) == (None, "holds")
 
 
 def test_a_broken_file_of_errors_and_one_of_other_weights_are_told(tmp_path):

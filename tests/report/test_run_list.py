@@ -30,17 +30,17 @@ def test_every_planned_and_every_other_run_has_a_row(tmp_path: Path) -> None:
     put_study(tmp_path, "s", [("seed=0", done), ("scaling=xnor seed=1", failed), ("scaling=xnor seed=2", None)])
     plan_jobs(Store(tmp_path).studies, "s", [Job(overrides=["grad=ede"], run_id=None, refused="grad=ede does not")])
     grid = listed(tmp_path, out=tmp_path / "reports")
-    assert [column.key for column in grid.columns if column.filtered] == ["study", "scaling", "grad", "seed", "state"]
+    assert [column.key for column in grid.columns if column.filtered] == ["study", "seed", "state", "scaling", "grad"]
     rows = texts(grid)
-    #         study, scaling, grad, seed, state, top-1, packed, time, run
+    # study, seed, state, top-1, packed, time, run, scaling, grad
     assert [tuple(row.values()) for row in rows] == [
-        ("s", "none", "ste", "0", "done", "70.00", "60.00", "90 s", done.run_id),
-        ("s", "xnor", "ste", "1", "failed", "—", "—", "—", failed.run_id),
-        ("s", "xnor", "unknown", "2", "missing", "—", "—", "—", "—"),
-        ("s", "unknown", "ede", "unknown", "refused", "—", "—", "—", "—"),
-        ("other-runs", "none", "approxsign", "5", "done", "90.00", "—", "60 s", alone.run_id),
+        ("s", "0", "done", "70.00", "60.00", "90 s", done.run_id, "none", "ste"),
+        ("s", "1", "failed", "—", "—", "—", failed.run_id, "xnor", "ste"),
+        ("s", "2", "missing", "—", "—", "—", "—", "xnor", "unknown"),
+        ("s", "unknown", "refused", "—", "—", "—", "—", "unknown", "ede"),
+        ("other-runs", "5", "done", "90.00", "—", "60 s", alone.run_id, "none", "approxsign"),
     ]
-    assert [row[4].tone for row in grid.rows] == ["", "problem", "", "problem", ""]
+    assert [row[2].tone for row in grid.rows] == ["", "problem", "", "problem", ""]
     assert grid.details[1]["error"] == "OSError: no\nmore lines"
     assert grid.details[3]["error"] == "grad=ede does not"
     assert "A run without a link" in " ".join(grid.notes)

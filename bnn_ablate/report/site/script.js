@@ -298,8 +298,8 @@
     let waiting = 0;
     input.addEventListener("input", () => {
       state.text = input.value;
-      cancelAnimationFrame(waiting);
-      waiting = requestAnimationFrame(filterChanged);
+      clearTimeout(waiting);
+      waiting = setTimeout(filterChanged, 60); // not at every letter of a word
     });
     for (const facet of facets) {
       facet.addEventListener("change", () => {
