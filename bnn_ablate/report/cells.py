@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from bnn_ablate.record import Packed, Record
 from bnn_ablate.report.runs import Contents, Run, missing_run
@@ -26,6 +29,22 @@ class Cell:
     def packed(self) -> list[Packed]:
         """What its packed networks gave; runs that no engine has evaluated are left out."""
         return [run.packed for run in self.runs if run.packed is not None and run.packed.status == "evaluated"]
+
+    @cached_property
+    def leaves(self) -> Mapping[str, str]:
+        """Its settings as text: of its first run with a record, else of its first run that says some.
+
+        A leaf ``X.name`` is the choice ``X``, as on the command line. With a record come the two things beside the
+        settings that tell cells apart: the images and the version of results.
+        """
+        runs = sorted((run for run in self.runs if run.config), key=lambda run: run.record is None)
+        if not runs:
+            return {}
+        leaves = {key: text for key, text in flatten(runs[0].config) if key != "seed"}
+        record = runs[0].record
+        if record is not None:
+            leaves |= {"data.checksum": record.data.checksum[:8], "results_version": str(record.results_version)}
+        return leaves
 
 
 def study_cells(study: Study, runs: Mapping[str, Run]) -> list[Cell]:
@@ -65,6 +84,16 @@ def runs_of_no_study(contents: Contents) -> list[Run]:
     """The runs that no study planned, sorted by id."""
     planned = {job.run_id for study in contents.studies.values() for job in study.jobs}
     return [run for run_id, run in sorted(contents.runs.items()) if run_id not in planned]
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """The leaves of a configuration as (column, text); a list is a leaf."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            column = prefix.removesuffix(".") if key == "name" and prefix else f"{prefix}{key}"
+            yield column, value if isinstance(value, str) else json.dumps(value)
 
 
 def split_override(text: str) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Which cells of a study a contrast compares: cells that have its settings, and differ in nothing that it leaves alone.
 
-Cells are known by the leaves of their configurations (:func:`bnn_ablate.report.labels.cell_leaves`), not by the words
+Cells are known by the leaves of their configurations (``Cell.leaves``), not by the words
 of a command line, so that a setting asked for and the same one left at its default are one.
 """
 

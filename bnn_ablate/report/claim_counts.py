@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bnn_ablate.record import Packed, RecordError
+from bnn_ablate.report.cells import flatten
 from bnn_ablate.report.claim_lines import Line, Verdict
-from bnn_ablate.report.labels import flatten
 from bnn_ablate.report.notes import MOST_FLIPS
 from bnn_ablate.report.numbers import counted, joined
 from bnn_ablate.report.runs import Run

@@ -48,7 +48,7 @@ READING = (
 )
 NOTES = (
     "effect: points of top-1, the changed network less the other one. ± 95 %: over seeds, pooled over the study; with "
-    "images: the sample of test images too. Verdicts share the level of 5 % evenly among the contrasts of a claim in one "
+    "images: the sample of test images too. Verdicts share the level of 5 % evenly among a claim's contrasts in one "
     "study (Bonferroni), which near the edge is stricter than p (Holm).",
     "published: last epochs of the authors' logs, one seed each, so that no interval is known; differences in points.",
 )

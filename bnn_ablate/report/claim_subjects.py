@@ -9,7 +9,6 @@ from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.claim_cells import Candidate, Match
 from bnn_ablate.report.claim_counts import is_smoke
 from bnn_ablate.report.effect_estimates import Estimator, estimator_of
-from bnn_ablate.report.labels import cell_leaves
 from bnn_ablate.report.layout import lay_out
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import combined_macs
@@ -69,6 +68,6 @@ def subject_of(table: Table, study: Study) -> Subject:
 
 def _candidate(cell: Cell) -> Candidate:
     if not cell.records:
-        return Candidate(leaves=cell_leaves(cell))
+        return Candidate(leaves=cell.leaves)
     record = cell.records[0]
-    return Candidate(leaves=cell_leaves(cell), size=record.cost.size_bits, macs=combined_macs(record))
+    return Candidate(leaves=cell.leaves, size=record.cost.size_bits, macs=combined_macs(record))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.grid import Column, Entry, Grid
-from bnn_ablate.report.labels import HEADLINE, NOT_THERE, cell_leaves, varying_leaves
+from bnn_ablate.report.labels import HEADLINE, NOT_THERE, varying_leaves
 from bnn_ablate.report.numbers import percent
 from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.runs import Run
@@ -46,7 +46,7 @@ def gaps(tables: Sequence[Table]) -> list[Gap]:
     Cells are binary where weights and activations are both binarised; networks with one of them in floats are neither.
     """
     cells = _merged(tables)
-    settings = [cell_leaves(cell) for cell in cells]
+    settings = [cell.leaves for cell in cells]
     twins: dict[frozenset[tuple[str, str]], list[int]] = {}
     for place, leaves in enumerate(settings):
         if leaves.get("weights") == leaves.get("activations") == "float":

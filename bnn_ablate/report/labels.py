@@ -5,10 +5,8 @@ A leaf ``X.name`` of a configuration is the choice ``X``: ``scaling.name`` is sh
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bnn_ablate.report.cells import Cell
 
@@ -54,7 +52,7 @@ class Labels:
 
 def label_cells(cells: Sequence[Cell]) -> Labels:
     """Label the rows by their overrides where they have some, and by what differs in their configurations elsewhere."""
-    leaves = [cell_leaves(cell) for cell in cells]
+    leaves = [cell.leaves for cell in cells]
     overrides = _differing(cells, leaves, dict.fromkeys(key for cell in cells for key in cell.overrides))
     rows = [tuple(_label(cell, leaf, key) for key in overrides) for cell, leaf in zip(cells, leaves, strict=True)]
     is_study = any(cell.overrides for cell in cells)
@@ -87,31 +85,6 @@ def _rank(label: str) -> tuple[bool, float, str]:
         return False, float(label), label
     except ValueError:
         return True, 0.0, label
-
-
-def cell_leaves(cell: Cell) -> dict[str, str]:
-    """The settings of a cell as text: of its first run with a record, else of its first run that says some.
-
-    With a record come the two things beside the settings that tell cells apart: the images and the version of results.
-    """
-    runs = sorted((run for run in cell.runs if run.config), key=lambda run: run.record is None)
-    if not runs:
-        return {}
-    leaves = {key: text for key, text in flatten(runs[0].config) if key != "seed"}
-    record = runs[0].record
-    if record is not None:
-        leaves |= {"data.checksum": record.data.checksum[:8], "results_version": str(record.results_version)}
-    return leaves
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """The leaves of a configuration as (column, text); a list is a leaf."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{key}.")
-        else:
-            column = prefix.removesuffix(".") if key == "name" and prefix else f"{prefix}{key}"
-            yield column, value if isinstance(value, str) else json.dumps(value)
 
 
 def varying_leaves(leaves: Sequence[Mapping[str, str]]) -> list[str]:

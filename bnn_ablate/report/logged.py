@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from bnn_ablate.report.charts.authors import LoggedCurve, logged_curves
 from bnn_ablate.report.declared_tables import DeclarationError, RowsTable, read_declared
-from bnn_ablate.report.labels import cell_leaves
 from bnn_ablate.report.options import Options, OptionsError
 from bnn_ablate.report.published import read_published
 from bnn_ablate.report.scopes import is_smoke_test, row_key
@@ -29,7 +28,7 @@ def logs_beside(tables: Sequence[Table], sources: Sources) -> dict[Place, Logged
     found: dict[Place, str] = {}
     for table in tables:
         for place, cell in enumerate(table.cells):
-            leaves = cell_leaves(cell)
+            leaves = cell.leaves
             if leaves and not is_smoke_test(leaves) and (log := logs.get(row_key(leaves))) is not None:
                 found[table.name, place] = log
     if not found:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.labels import Labels, cell_leaves
+from bnn_ablate.report.labels import Labels
 from bnn_ablate.report.numbers import counted, duration, joined
 from bnn_ablate.report.rows import error_of, latencies
 from bnn_ablate.report.runs import RunState
@@ -84,7 +84,7 @@ def _smoke_test(cells: Sequence[Cell]) -> list[str]:
     """Digits, made-up images and cut test sets show that the program runs, and nothing else."""
     images = set()
     for cell in cells:
-        cut = cell_leaves(cell).get("data.limit_test", "all") != "all"
+        cut = cell.leaves.get("data.limit_test", "all") != "all"
         images |= {
             (r.data.name, r.data.num_test) for r in cell.records if cut or r.data.name in ("digits", "synthetic")
         }
@@ -97,7 +97,7 @@ def _smoke_test(cells: Sequence[Cell]) -> list[str]:
 def _cancelled_scaling(cells: Sequence[Cell]) -> list[str]:
     """scaling=channel where a BatchNorm follows each scaled convolution, in order=post or behind a concatenation."""
     for cell in cells:
-        choices = {**cell_leaves(cell), **cell.overrides}
+        choices = {**cell.leaves, **cell.overrides}
         normalised = choices.get("order") == "post" or choices.get("model.family") == "binary_densenet"
         if choices.get("scaling") == "channel" and normalised:
             where = "order=post" if choices.get("order") == "post" else "a BinaryDenseNet"
@@ -119,7 +119,7 @@ def _not_counted(cells: Sequence[Cell]) -> list[str]:
 
 
 def _not_matched(cells: Sequence[Cell]) -> list[str]:
-    if any({**cell_leaves(cell), **cell.overrides}.get("bottleneck") == "classic" for cell in cells):
+    if any({**cell.leaves, **cell.overrides}.get("bottleneck") == "classic" for cell in cells):
         return [
             "bottleneck=classic has another size and other MACs than bottleneck=none: only classic_size and "
             "classic_macs are matched."

@@ -31,7 +31,9 @@ def duration(seconds: float) -> str:
 
 def one_line(text: str) -> str:
     """Text without line breaks and control characters, which would break a table or colour a terminal."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(text.split())
 
 
 def markdown(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from bnn_ablate.design import AXES
-from bnn_ablate.report.labels import flatten
+from bnn_ablate.report.cells import flatten
 
 # The same in C, where PyYAML was built with it: a tenth of the time.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

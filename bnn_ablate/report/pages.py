@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bnn_ablate.record import RecordError
 from bnn_ablate.report.cells import Cell, loose_cells, runs_of_no_study, study_cells
-from bnn_ablate.report.claim_figures import Figures
+from bnn_ablate.report.claim_figures import Figures, check_figures
 from bnn_ablate.report.claim_grids import claims_section
 from bnn_ablate.report.claim_lines import JudgedClaim
 from bnn_ablate.report.claims import ClaimsError, read_claims
@@ -108,8 +108,9 @@ def _claims(
     made: Sequence[Table], contents: Contents, sources: Sources, problems: list[str]
 ) -> tuple[list[JudgedClaim], list[Section]]:
     try:
-        claims = read_claims(sources.claims)
-        judged = judge_claims(claims, made, contents.studies, Figures(sources.published))
+        claims, figures = read_claims(sources.claims), Figures(sources.published)
+        check_figures(claims, figures, sources.claims)
+        judged = judge_claims(claims, made, contents.studies, figures)
     except (ClaimsError, PublishedError) as error:
         problems.append(_short(error, sources.claims))
         return [], []

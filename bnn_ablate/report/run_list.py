@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.grid import Column, Entry, Grid
-from bnn_ablate.report.labels import NOT_THERE, UNKNOWN, cell_leaves, varying_leaves
+from bnn_ablate.report.labels import NOT_THERE, UNKNOWN, varying_leaves
 from bnn_ablate.report.numbers import duration, one_line, percent
 from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.runs import Run, RunState
@@ -88,7 +88,7 @@ def _leaves(run: Run, cell: Cell, of_cells: dict[object, Mapping[str, str]]) -> 
         return cell.overrides
     key = (run.cell_id, run.record is not None and run.record.data.checksum)
     if key not in of_cells:
-        of_cells[key] = cell_leaves(Cell({}, (run,)))
+        of_cells[key] = Cell({}, (run,)).leaves
     return of_cells[key]
 
 

@@ -1,6 +1,6 @@
 """Which of our runs belong to a row of a published table, and how what they were run on differs from it.
 
-The leaves of a configuration (as :func:`bnn_ablate.report.labels.cell_leaves` spells them) are of three kinds.
+The leaves of a configuration (as ``Cell.leaves`` spells them) are of three kinds.
 
 * **The row**: every leaf of every axis of the design, the sizes of the model but for its width, the name of the data
   and the number of classes. A run that differs in one of them is another network or another task: never in the table.
@@ -23,7 +23,7 @@ from typing import Any
 
 from bnn_ablate.design import AXES
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.labels import NOT_THERE, cell_leaves
+from bnn_ablate.report.labels import NOT_THERE
 from bnn_ablate.report.runs import Run
 
 #: What a difference in scope is called; others are named as on the command line.
@@ -67,7 +67,7 @@ def pooled(tables: Iterable[tuple[str, Sequence[Cell]]]) -> list[OurCell]:
     ours = []
     for runs, studies in found.values():
         cell = Cell({}, tuple(_once(runs)))
-        leaves = cell_leaves(cell)
+        leaves = cell.leaves
         ours.append(OurCell(cell=cell, leaves=leaves, key=row_key(leaves), studies=tuple(studies)))
     return ours
 

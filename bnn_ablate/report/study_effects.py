@@ -11,7 +11,6 @@ from bnn_ablate.report.effect_costs import cost_change
 from bnn_ablate.report.effect_estimates import Estimator, estimator_of
 from bnn_ablate.report.effect_notes import Evidence, effect_notes
 from bnn_ablate.report.effects import IDENTITY_CHECK, Effect, Kind, StudyEffects
-from bnn_ablate.report.labels import cell_leaves
 from bnn_ablate.report.layout import (
     Contrast,
     Layout,
@@ -179,7 +178,7 @@ def _by_alpha(contrast: Contrast) -> bool:
 
 def _normalised(cell: Cell) -> bool:
     """Whether a BatchNorm follows each scaled convolution: order=post, or a dense network's later layers."""
-    choices = {**cell_leaves(cell), **cell.overrides}
+    choices = {**cell.leaves, **cell.overrides}
     return choices.get("order") == "post" or choices.get("model.family") == "binary_densenet"
 
 

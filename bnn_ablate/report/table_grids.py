@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.grid import Column, Entry, Grid, Tone
-from bnn_ablate.report.labels import cell_leaves
 from bnn_ablate.report.notes import LOST, UNITS
 from bnn_ablate.report.rows import TITLES, Measured, shown
 from bnn_ablate.report.tables import Table
@@ -35,7 +34,7 @@ def study_grid(table: Table) -> Grid:
             for label, cell, measured in zip(table.labels.rows, table.cells, table.measured, strict=True)
         ),
         notes=(*table.notes, UNITS),
-        details=tuple(cell_leaves(cell) for cell in table.cells),
+        details=tuple(cell.leaves for cell in table.cells),
     )
 
 

@@ -1,16 +1,16 @@
-"""One table: labels, numbers and notes, as text for a terminal and as Markdown."""
+"""One table: labels, numbers and notes, and as text for a terminal."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bnn_ablate.report.cells import Cell, study_cells
 from bnn_ablate.report.labels import Labels, label_cells
-from bnn_ablate.report.notes import UNITS, notes
-from bnn_ablate.report.numbers import markdown, one_line
+from bnn_ablate.report.notes import notes
+from bnn_ablate.report.numbers import one_line
 from bnn_ablate.report.rows import TITLES, Measured, measure, shown
 from bnn_ablate.report.runs import read_runs
 from bnn_ablate.store import Store
@@ -63,20 +63,16 @@ def make_table(name: str, cells: Sequence[Cell]) -> Table:
     return Table(name, tuple(cells), labels, tuple(measure(cell) for cell in cells), tuple(notes(cells, labels)))
 
 
-def to_markdown(table: Table) -> str:
-    """A page with the table, the line of what all runs share above it and the notes below."""
-    titles, rows = _grid(table, markdown)
-    widths = _widths([titles, *rows])
-    rule = ["-" * width if left else "-" * (width - 1) + ":" for width, left in zip(widths, _left(table), strict=True)]
-    lines = [f"# {markdown(table.name)}", "", markdown(table.shared), ""]
-    lines += ["| " + " | ".join(_aligned(row, widths, _left(table))) + " |" for row in (titles, rule, *rows)]
-    lines += ["", *(f"- {markdown(note)}" for note in (*table.notes, UNITS))]
-    return "\n".join(lines) + "\n"
-
-
 def to_text(table: Table) -> str:
-    """The same in aligned columns; a state that would make the lines too long is cut, its note tells it whole."""
-    titles, rows = _grid(table, one_line)
+    """Aligned columns, with what all runs share above and the notes below.
+
+    A state that would make the lines too long is cut; its note tells it whole.
+    """
+    titles = [one_line(title) for title in (*table.labels.columns, *TITLES)]
+    rows = [
+        [one_line(text) for text in (*label, *shown(cell, measured))]
+        for label, cell, measured in zip(table.labels.rows, table.cells, table.measured, strict=True)
+    ]
     others = sum(_widths([titles, *rows])[:-1]) + 2 * (len(titles) - 1)
     room = max(STATE_WIDTH, TERMINAL_WIDTH - others)
     rows = [[*row[:-1], row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"] for row in rows]
@@ -86,15 +82,6 @@ def to_text(table: Table) -> str:
     lines += ["  ".join(_aligned(row, widths, _left(table))).rstrip() for row in (titles, rule, *rows)]
     lines += ["", *(line for note in table.notes for line in _wrapped(note))]
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _grid(table: Table, clean: Callable[[str], str]) -> tuple[list[str], list[list[str]]]:
-    titles = [clean(title) for title in (*table.labels.columns, *TITLES)]
-    rows = [
-        [clean(text) for text in (*label, *shown(cell, measured))]
-        for label, cell, measured in zip(table.labels.rows, table.cells, table.measured, strict=True)
-    ]
-    return titles, rows
 
 
 def _wrapped(text: str) -> list[str]:

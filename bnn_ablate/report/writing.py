@@ -10,8 +10,11 @@ from bnn_ablate.report.pages import Report, parts_of, studies_grid
 from bnn_ablate.report.sheets import cells_csv, runs_csv
 from bnn_ablate.report.site.page import to_html
 from bnn_ablate.report.writers.csv import to_csv
-from bnn_ablate.report.writers.latex import to_latex
+from bnn_ablate.report.writers.latex import to_latex, to_latex_document
 from bnn_ablate.report.writers.markdown import to_markdown
+
+#: The document that takes in every table; as all names of ours it has a dot, which no study's has.
+ALL_TABLES = "all.tables"
 
 
 def report_files(report: Report) -> dict[str, bytes]:
@@ -36,6 +39,8 @@ def report_files(report: Report) -> dict[str, bytes]:
                 add(f"tables/{part.name}.runs.csv", runs_csv(studies[part.name]))
             else:
                 add(f"tables/{part.name}.csv", to_csv(part))
+    written = [part.name for part in parts_of(report.page.sections) if isinstance(part, Grid)]
+    add(f"tables/{ALL_TABLES}.tex", to_latex_document(written))
     add("index.md", index(report))
     add("index.html", to_html(report.page))
     return files

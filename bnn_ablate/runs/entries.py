@@ -17,8 +17,7 @@ import yaml
 from bnn_ablate.lease import Seen
 from bnn_ablate.older import completed
 from bnn_ablate.record import Epoch, Record, RecordError
-from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.labels import cell_leaves, flatten
+from bnn_ablate.report.cells import Cell, flatten
 from bnn_ablate.report.runs import Run, read_run, read_stores
 from bnn_ablate.store import RunFolder, Status
 from bnn_ablate.study import Study
@@ -76,7 +75,7 @@ class Entry:
     @property
     def differing(self) -> Mapping[str, str]:
         """The settings by which tables tell runs apart, beside the seed: with a record, images and version too."""
-        return cell_leaves(Cell({}, (self.run,)))
+        return Cell({}, (self.run,)).leaves
 
 
 @dataclass(frozen=True)

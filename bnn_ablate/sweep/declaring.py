@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from bnn_ablate.analysis import Declaration, same_option
 from bnn_ablate.identity import spelt
-from bnn_ablate.report.cells import split_override
-from bnn_ablate.report.labels import flatten
+from bnn_ablate.report.cells import flatten, split_override
 from bnn_ablate.settings import SettingsError
 from bnn_ablate.store import Store, now
 from bnn_ablate.study import Job, asked, read_study, study_path

@@ -8,8 +8,8 @@ import pytest
 from conftest import CONF
 from table_factories import DECLARED, PUBLISHED, entry, grids, groups, put_cell, titles
 
+from bnn_ablate.report.cells import flatten
 from bnn_ablate.report.declared_tables import DeclarationError, RowsTable, read_declared, read_table
-from bnn_ablate.report.labels import flatten
 from bnn_ablate.report.options import Options, OptionsError
 from bnn_ablate.report.paper_tables import published_grids
 

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from sweep_files import asked, put_images
 from table_factories import DECLARED, groups
 
+from bnn_ablate.report.cells import flatten
 from bnn_ablate.report.declared_tables import RowsTable, read_declared
-from bnn_ablate.report.labels import flatten
 from bnn_ablate.report.options import GROUPS, PLACES, Options
 from bnn_ablate.report.scopes import row_key, scope_of
 

@@ -15,7 +15,6 @@ from bnn_ablate.report.charts.lines import Line, draw_line
 from bnn_ablate.report.charts.style import BLACK, LINE, WIDTH, drawn, fitted, make_chart, panel, sheet
 from bnn_ablate.report.effects import StudyEffects
 from bnn_ablate.report.grid import Chart
-from bnn_ablate.report.labels import cell_leaves
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.published import PublishedError, PublishedFile, PublishedRow
 from bnn_ablate.report.tables import Table
@@ -77,7 +76,7 @@ def authors_charts(table: Table, effects: StudyEffects | None, pairs: Iterable[t
         cell = table.cells[place]
         if cell_curves(cell):
             line = Line(name=names[place], seeds=cell_curves(cell))
-            width = cell_leaves(cell).get("model.width")
+            width = cell.leaves.get("model.width")
             panels.append(Pair(ours=line, width=width, logged=logged))
     axes = naming(table, effects)
     charts = []

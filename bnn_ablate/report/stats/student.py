@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from statistics import fmean, stdev
 
@@ -33,6 +34,7 @@ def student_mean(values: Sequence[float], level: float = LEVEL) -> Mean:
     return Mean(n=n, mean=fmean(values), half_width=t_quantile(n - 1, (1 + level) / 2) * stdev(values) / sqrt(n))
 
 
+@cache
 def t_quantile(degrees_of_freedom: float, probability: float) -> float:
     """The value below which a Student-t variable lies with ``probability``."""
     # Imported where it is used: scipy takes half a second, and a table of single runs needs no quantile.
