@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnn_ablate.record import Epoch, Record
-from bnn_ablate.report.effects import Effect, Kind, StudyEffects
+from bnn_ablate.report.effects.values import Effect, Kind, StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.stats.estimate import Estimate
 

@@ -15,9 +15,9 @@ from omegaconf import OmegaConf
 
 from bnn_ablate.record import Record
 from bnn_ablate.report.grid import Entry, Grid
-from bnn_ablate.report.options import GROUPS
 from bnn_ablate.report.pages import tables
-from bnn_ablate.report.paper_tables import paper_tables
+from bnn_ablate.report.published.options import GROUPS
+from bnn_ablate.report.published.tables import paper_tables
 from bnn_ablate.report.runs import read_stores
 
 CHECKOUT = CONF.parent

@@ -1,6 +1,6 @@
 """From the files of a store to a report: a pure function, so the same records give the same bytes.
 
-    stats    the mean of some runs and its interval
+    stats/   means, effects and what may be said of them; numbers in, numbers out
     runs     every run of one or more stores, whatever its state, and what could not be read
     cells    runs that differ in their seed only, as the rows of a study
     labels   what tells the rows apart, and what all of them share
@@ -10,9 +10,9 @@
     sheets   the same as CSV in full precision
 
     grid     tables, figures and sections as values: what everything below makes, and the writers are given
-    claims ... verdicts             what the paper claims, and what our runs say of it
-    declared_tables, paper_tables   published figures with ours beside them; logged: the authors' curves
-    study_effects, effect_grids     what each choice of a study does
+    claims/      what the paper claims, and what our runs say of it
+    published/   figures of others with ours beside them
+    effects/     what each choice of a study does
     run_list, provenance            every run; where each number comes from
     charts/                         figures
     pages    all of it put together; sources: where it finds what people have written

@@ -9,27 +9,27 @@ from pathlib import Path
 
 from bnn_ablate.record import RecordError
 from bnn_ablate.report.cells import Cell, loose_cells, runs_of_no_study, study_cells
-from bnn_ablate.report.claim_figures import Figures, check_figures
-from bnn_ablate.report.claim_grids import claims_section
-from bnn_ablate.report.claim_lines import JudgedClaim
-from bnn_ablate.report.claims import ClaimsError, read_claims
-from bnn_ablate.report.declared_tables import DeclarationError
-from bnn_ablate.report.effect_grids import effect_grids
-from bnn_ablate.report.effects import StudyEffects
-from bnn_ablate.report.float_twins import gap_grid
+from bnn_ablate.report.claims.declared import ClaimsError, read_claims
+from bnn_ablate.report.claims.figures import Figures, check_figures
+from bnn_ablate.report.claims.grids import claims_section
+from bnn_ablate.report.claims.lines import JudgedClaim
+from bnn_ablate.report.claims.verdicts import judge_claims
+from bnn_ablate.report.effects.grids import effect_grids
+from bnn_ablate.report.effects.study import study_effects
+from bnn_ablate.report.effects.twins import gap_grid
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.grid import Chart, Column, Entry, Grid, Page, Section
 from bnn_ablate.report.labels import sorted_cells
 from bnn_ablate.report.numbers import counted
-from bnn_ablate.report.paper_tables import paper_tables, published_grids
 from bnn_ablate.report.provenance import provenance_section
-from bnn_ablate.report.published import PublishedError
+from bnn_ablate.report.published.declared import DeclarationError
+from bnn_ablate.report.published.figures import PublishedError
+from bnn_ablate.report.published.tables import paper_tables, published_grids
 from bnn_ablate.report.run_list import runs_grid
 from bnn_ablate.report.runs import OTHER_RUNS, Contents
 from bnn_ablate.report.sources import Sources
-from bnn_ablate.report.study_effects import study_effects
 from bnn_ablate.report.table_grids import study_grid
 from bnn_ablate.report.tables import Table, make_table
-from bnn_ablate.report.verdicts import judge_claims
 
 TITLE = "Which design choices of a binary network matter"
 
@@ -168,7 +168,7 @@ def _charts(
 ) -> dict[str, list[Chart]]:
     """The figures of each study. Only here and in :func:`_across` is matplotlib imported."""
     from bnn_ablate.report.charts.study import study_charts
-    from bnn_ablate.report.logged import logs_beside, of_table
+    from bnn_ablate.report.published.logged import logs_beside, of_table
 
     try:
         logs = logs_beside(made, sources)

@@ -13,12 +13,12 @@ from factories import make_record, put_done, put_study
 from bnn_ablate.analysis import Declaration
 from bnn_ablate.record import Accuracy, Record, pack_bits
 from bnn_ablate.report.cells import study_cells
-from bnn_ablate.report.claim_figures import Figures
-from bnn_ablate.report.claim_lines import JudgedClaim, Line
-from bnn_ablate.report.claims import Claims, read_claims
+from bnn_ablate.report.claims.declared import Claims, read_claims
+from bnn_ablate.report.claims.figures import Figures
+from bnn_ablate.report.claims.lines import JudgedClaim, Line
+from bnn_ablate.report.claims.verdicts import judge_claims
 from bnn_ablate.report.runs import read_stores
 from bnn_ablate.report.tables import make_table
-from bnn_ablate.report.verdicts import judge_claims
 from bnn_ablate.study import plan_jobs
 
 #: Test images: one is a twentieth of a point.

@@ -15,7 +15,7 @@ from bnn_ablate.report.charts.authors import LoggedCurve, Pair, authors_charts, 
 from bnn_ablate.report.charts.curves import curves_chart, flips_chart, read_flips
 from bnn_ablate.report.charts.lines import Line, lines_figure
 from bnn_ablate.report.charts.study import study_charts
-from bnn_ablate.report.published import PublishedError, read_published
+from bnn_ablate.report.published.figures import PublishedError, read_published
 from bnn_ablate.report.tables import Table, make_table
 
 

@@ -11,8 +11,8 @@ import yaml
 from claims_factories import CONTRAST, content
 from conftest import CONF
 
-from bnn_ablate.report.claim_figures import Figures, check_figures
-from bnn_ablate.report.claims import Claims, ClaimsError, read_claims
+from bnn_ablate.report.claims.declared import Claims, ClaimsError, read_claims
+from bnn_ablate.report.claims.figures import Figures, check_figures
 
 FILE = CONF.parent / "reports" / "claims.yaml"
 PUBLISHED = CONF.parent / "reports" / "published"

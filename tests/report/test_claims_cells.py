@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bnn_ablate.report.claim_cells import Candidate, best_context, find_matches, in_scope
-from bnn_ablate.report.claims import Contrast, Scope
+from bnn_ablate.report.claims.cells import Candidate, best_context, find_matches, in_scope
+from bnn_ablate.report.claims.declared import Contrast, Scope
 
 LEAVES = {"scaling": "none", "scaling.gradient": "false", "order": "post", "model.width": "0.25", "recipe.epochs": "6"}
 

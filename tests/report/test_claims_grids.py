@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claims_factories import BASE, claims_of, declaration, judged, plus, put_cells
 
-from bnn_ablate.report.claim_grids import brief_grid, claims_section, lines_grid
+from bnn_ablate.report.claims.grids import brief_grid, claims_section, lines_grid
 from bnn_ablate.report.grid import Grid
 
 

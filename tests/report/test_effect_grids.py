@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from effect_factories import declare, study_of, table_of
 
-from bnn_ablate.report.effect_grids import effect_grids, interaction_grid, main_grid, model_note, simple_grid
-from bnn_ablate.report.effects import CostChange, Effect, StudyEffects
+from bnn_ablate.report.effects.grids import effect_grids, interaction_grid, main_grid, model_note, simple_grid
+from bnn_ablate.report.effects.signed import change, points, rate, signed
+from bnn_ablate.report.effects.study import study_effects
+from bnn_ablate.report.effects.values import CostChange, Effect, StudyEffects
 from bnn_ablate.report.grid import Entry, Grid
-from bnn_ablate.report.signed import change, points, rate, signed
 from bnn_ablate.report.stats.estimate import Estimate
-from bnn_ablate.report.study_effects import study_effects
 
 
 def an_effect(**changes) -> Effect:

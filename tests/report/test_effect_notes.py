@@ -8,8 +8,8 @@ import pytest
 from effect_factories import Outcomes, cell_of, declare, study_of, table_of
 from factories import make_record
 
-from bnn_ablate.report.effects import StudyEffects
-from bnn_ablate.report.study_effects import study_effects
+from bnn_ablate.report.effects.study import study_effects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.tables import make_table
 from bnn_ablate.study import Study
 

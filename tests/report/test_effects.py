@@ -9,9 +9,9 @@ import pytest
 from effect_factories import cell_of, declare, study_of, table_of
 from factories import make_packed, make_record
 
-from bnn_ablate.report import effect_estimates
-from bnn_ablate.report.effects import Effect, StudyEffects
-from bnn_ablate.report.study_effects import study_effects
+from bnn_ablate.report.effects import estimates as effect_estimates
+from bnn_ablate.report.effects.study import study_effects
+from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.tables import Table, make_table
 from bnn_ablate.study import Study
 

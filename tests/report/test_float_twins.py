@@ -9,7 +9,7 @@ from effect_factories import cell_of, table_of
 from scipy.stats import ttest_rel
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.float_twins import gap_grid, gaps
+from bnn_ablate.report.effects.twins import gap_grid, gaps
 from bnn_ablate.report.grid import Entry, Grid
 from bnn_ablate.report.tables import Table, make_table
 

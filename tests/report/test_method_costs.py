@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from table_factories import DECLARED, PUBLISHED
 
-from bnn_ablate.report.declared_tables import MethodsTable, read_table
 from bnn_ablate.report.grid import Grid
-from bnn_ablate.report.method_costs import Gemm, MethodCost, evaluated, factors, sizes_with
-from bnn_ablate.report.method_table import methods_grid
-from bnn_ablate.report.published import read_published
+from bnn_ablate.report.published.declared import MethodsTable, read_table
+from bnn_ablate.report.published.figures import read_published
+from bnn_ablate.report.published.method_costs import Gemm, MethodCost, evaluated, factors, sizes_with
+from bnn_ablate.report.published.method_table import methods_grid
 
 #: 3x3, 256 to 256 channels at 14x14.
 LAYER = Gemm(n=256, m=196, k=2304)

@@ -9,9 +9,9 @@ from conftest import CONF
 from table_factories import DECLARED, PUBLISHED, entry, grids, groups, put_cell, titles
 
 from bnn_ablate.report.cells import flatten
-from bnn_ablate.report.declared_tables import DeclarationError, RowsTable, read_declared, read_table
-from bnn_ablate.report.options import Options, OptionsError
-from bnn_ablate.report.paper_tables import published_grids
+from bnn_ablate.report.published.declared import DeclarationError, RowsTable, read_declared, read_table
+from bnn_ablate.report.published.options import Options, OptionsError
+from bnn_ablate.report.published.tables import published_grids
 
 TABLE = """\
 kind: rows

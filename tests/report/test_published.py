@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from table_factories import PUBLISHED
 
-from bnn_ablate.report.published import MARKS, PublishedError, confidence_notes, read_published
+from bnn_ablate.report.published.figures import MARKS, PublishedError, confidence_notes, read_published
 
 HEAD = "network,top1,top1_confidence,source,confidence\n"
 

@@ -11,8 +11,8 @@ from sweep_files import NAMES, asked, cells_of, put_images
 
 from bnn_ablate.identity import plain_config
 from bnn_ablate.report.cells import flatten
-from bnn_ablate.report.claim_cells import Candidate, find_matches, in_scope
-from bnn_ablate.report.claims import SMALLER, Contrast, read_claims
+from bnn_ablate.report.claims.cells import Candidate, find_matches, in_scope
+from bnn_ablate.report.claims.declared import SMALLER, Contrast, read_claims
 
 ROOT = CONF.parent
 CLAIMS = read_claims(ROOT / "reports" / "claims.yaml")

@@ -11,9 +11,9 @@ from sweep_files import asked, put_images
 from table_factories import DECLARED, groups
 
 from bnn_ablate.report.cells import flatten
-from bnn_ablate.report.declared_tables import RowsTable, read_declared
-from bnn_ablate.report.options import GROUPS, PLACES, Options
-from bnn_ablate.report.scopes import row_key, scope_of
+from bnn_ablate.report.published.declared import RowsTable, read_declared
+from bnn_ablate.report.published.options import GROUPS, PLACES, Options
+from bnn_ablate.report.published.scopes import row_key, scope_of
 
 TABLES = {name: table for name, table in read_declared(DECLARED).items() if isinstance(table, RowsTable)}
 

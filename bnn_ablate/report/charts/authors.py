@@ -13,10 +13,10 @@ from bnn_ablate.report.charts.curves import cell_curves
 from bnn_ablate.report.charts.key import draw_key, look
 from bnn_ablate.report.charts.lines import Line, draw_line
 from bnn_ablate.report.charts.style import BLACK, LINE, WIDTH, drawn, fitted, make_chart, panel, sheet
-from bnn_ablate.report.effects import StudyEffects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.numbers import counted
-from bnn_ablate.report.published import PublishedError, PublishedFile, PublishedRow
+from bnn_ablate.report.published.figures import PublishedError, PublishedFile, PublishedRow
 from bnn_ablate.report.tables import Table
 
 #: Two panels stand side by side, four rows of them on a page.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bnn_ablate.analysis import same_option
-from bnn_ablate.report.effects import StudyEffects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.tables import Table
 
 

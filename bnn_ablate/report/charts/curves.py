@@ -11,7 +11,7 @@ from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.charts.cells import cell_names, naming, undrawn
 from bnn_ablate.report.charts.lines import MOST, Line, lines_figure
 from bnn_ablate.report.charts.style import make_chart
-from bnn_ablate.report.effects import StudyEffects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.tables import Table
 

@@ -21,7 +21,7 @@ from bnn_ablate.report.charts.style import (
     sheet,
     text_width,
 )
-from bnn_ablate.report.effects import Effect, StudyEffects
+from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.stats.estimate import Estimate
 

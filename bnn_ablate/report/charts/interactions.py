@@ -12,7 +12,7 @@ from bnn_ablate.report.charts.effects import HOLLOW
 from bnn_ablate.report.charts.key import draw_key, look
 from bnn_ablate.report.charts.marginals import Marginals, marginals
 from bnn_ablate.report.charts.style import GREY, LINE, WIDTH, drawn, fitted, make_chart, panel, sheet, signed
-from bnn_ablate.report.effects import Effect, StudyEffects
+from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.tables import Table
 

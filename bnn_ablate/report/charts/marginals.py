@@ -8,7 +8,7 @@ from itertools import product
 from math import sqrt
 
 from bnn_ablate.report.charts.cells import cell_options
-from bnn_ablate.report.effects import StudyEffects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.stats.student import Mean, t_quantile
 from bnn_ablate.report.tables import Table
 

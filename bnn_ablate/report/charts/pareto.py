@@ -24,7 +24,7 @@ from bnn_ablate.report.charts.style import (
     panel,
     sheet,
 )
-from bnn_ablate.report.effects import StudyEffects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.tables import Table
 

@@ -10,7 +10,7 @@ from bnn_ablate.report.charts.effects import effects_charts
 from bnn_ablate.report.charts.interactions import interaction_charts
 from bnn_ablate.report.charts.pareto import cost_charts
 from bnn_ablate.report.charts.waterfall import waterfall_chart
-from bnn_ablate.report.effects import StudyEffects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.tables import Table
 

@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from bnn_ablate.report.effects.signed import points as signed_points
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.numbers import one_line
-from bnn_ablate.report.signed import points as signed_points
 
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made")

@@ -22,7 +22,7 @@ from bnn_ablate.report.charts.style import (
     signed,
     text_width,
 )
-from bnn_ablate.report.effects import Effect, StudyEffects
+from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.grid import Chart
 from bnn_ablate.report.stats.student import Mean
 from bnn_ablate.report.tables import Table

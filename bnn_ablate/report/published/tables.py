@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bnn_ablate.report.declared_tables import (
+from bnn_ablate.report.grid import Column, Entry, Grid
+from bnn_ablate.report.numbers import significant
+from bnn_ablate.report.published.declared import (
     DeclarationError,
     DeclaredTable,
     ListTable,
@@ -15,19 +17,17 @@ from bnn_ablate.report.declared_tables import (
     Shown,
     read_declared,
 )
-from bnn_ablate.report.grid import Column, Entry, Grid
-from bnn_ablate.report.method_table import methods_grid
-from bnn_ablate.report.numbers import significant
-from bnn_ablate.report.options import Options, OptionsError
-from bnn_ablate.report.our_columns import find_cells, full_size_top1, our_columns, our_entries, scope_notes
-from bnn_ablate.report.published import (
+from bnn_ablate.report.published.figures import (
     PublishedError,
     PublishedFile,
     PublishedRow,
     confidence_notes,
     read_published,
 )
-from bnn_ablate.report.scopes import OurCell, pooled
+from bnn_ablate.report.published.method_table import methods_grid
+from bnn_ablate.report.published.options import Options, OptionsError
+from bnn_ablate.report.published.ours import find_cells, full_size_top1, our_columns, our_entries, scope_notes
+from bnn_ablate.report.published.scopes import OurCell, pooled
 from bnn_ablate.report.tables import Table
 
 #: Behind figures that were logged of another network than the row's.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bnn_ablate.report.declared_tables import Layer, MethodsTable
 from bnn_ablate.report.grid import Column, Entry, Grid
-from bnn_ablate.report.method_costs import WORD, Gemm, MethodCost, evaluated, sizes_with
 from bnn_ablate.report.numbers import significant
-from bnn_ablate.report.published import PublishedError, PublishedFile, PublishedRow, confidence_notes
+from bnn_ablate.report.published.declared import Layer, MethodsTable
+from bnn_ablate.report.published.figures import PublishedError, PublishedFile, PublishedRow, confidence_notes
+from bnn_ablate.report.published.method_costs import WORD, Gemm, MethodCost, evaluated, sizes_with
 
 #: The columns of the published file that name a method.
 NAMES = ("method", "inputs", "weights", "operations")

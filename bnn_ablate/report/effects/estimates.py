@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from bnn_ablate.record import Record
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.layout import Weights
+from bnn_ablate.report.effects.layout import Weights
 from bnn_ablate.report.stats.blocks import Fit, fit
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.images import Bits, Images, bits_from_base64, fit_images

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bnn_ablate.record import Packed, RecordError
 from bnn_ablate.report.cells import flatten
-from bnn_ablate.report.claim_lines import Line, Verdict
+from bnn_ablate.report.claims.lines import Line, Verdict
 from bnn_ablate.report.notes import MOST_FLIPS
 from bnn_ablate.report.numbers import counted, joined
 from bnn_ablate.report.runs import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.claim_cells import Leaves, Match, is_free
-from bnn_ablate.report.claims import SMALLER, Claims, Contrast
+from bnn_ablate.report.claims.cells import Leaves, Match, is_free
+from bnn_ablate.report.claims.declared import SMALLER, Claims, Contrast
 from bnn_ablate.report.numbers import duration
 from bnn_ablate.report.rows import state_of
 

@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.declared_tables import Measure
 from bnn_ablate.report.grid import Column, Entry, Tone
 from bnn_ablate.report.notes import LOST
 from bnn_ablate.report.numbers import counted, joined, percent, significant
-from bnn_ablate.report.rows import Measured, measure, state_word
-from bnn_ablate.report.scopes import (
+from bnn_ablate.report.published.declared import Measure
+from bnn_ablate.report.published.scopes import (
     PUBLISHED_SCOPE,
     OurCell,
     Scope,
@@ -22,6 +21,7 @@ from bnn_ablate.report.scopes import (
     scope_of,
     scope_titles,
 )
+from bnn_ablate.report.rows import Measured, measure, state_word
 
 #: Scopes beside the published one that a page of print has room for; the others are in the CSV and on the page.
 PRINTED_SCOPES = 2

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.claim_cells import Candidate, Match
-from bnn_ablate.report.claim_counts import is_smoke
-from bnn_ablate.report.effect_estimates import Estimator, estimator_of
-from bnn_ablate.report.layout import lay_out
+from bnn_ablate.report.claims.cells import Candidate, Match
+from bnn_ablate.report.claims.counts import is_smoke
+from bnn_ablate.report.effects.estimates import Estimator, estimator_of
+from bnn_ablate.report.effects.layout import lay_out
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import combined_macs
 from bnn_ablate.report.tables import Table

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bnn_ablate.report.cells import Cell
+from bnn_ablate.report.effects.signed import interval, p_value, points
 from bnn_ablate.report.grid import Column, Entry, Grid
 from bnn_ablate.report.labels import HEADLINE, NOT_THERE, varying_leaves
 from bnn_ablate.report.numbers import percent
 from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.runs import Run
-from bnn_ablate.report.signed import interval, p_value, points
 from bnn_ablate.report.stats.blocks import NotEstimableError, fit
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.student import student_mean

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bnn_ablate.report.claims import Claims, ClaimsError, Figure, Published
+from bnn_ablate.report.claims.declared import Claims, ClaimsError, Figure, Published
 from bnn_ablate.report.numbers import percent
-from bnn_ablate.report.published import MARKS, PublishedError, PublishedFigure, PublishedFile, read_published
+from bnn_ablate.report.published.figures import MARKS, PublishedError, PublishedFigure, PublishedFile, read_published
 
 #: The logs and their column: the last epoch's accuracy, as our records have it, and not the best one on the test set.
 LOGS, LAST = "runs", "last_top1"

@@ -1,7 +1,7 @@
 """reports/claims.yaml, read strictly: what the paper claims, and which contrast of cells would show it.
 
 The file says at its top what each field means. Settings are leaves of a configuration as tables show them
-(:func:`bnn_ablate.report.labels.flatten`): ``scaling``, ``grad.clip``, ``model.family``.
+(:func:`bnn_ablate.report.cells.flatten`): ``scaling``, ``grad.clip``, ``model.family``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from bnn_ablate.checked import STRICT, PositiveFloat, PositiveInt
-from bnn_ablate.report.published import Confidence
+from bnn_ablate.report.published.figures import Confidence
 from bnn_ablate.report.stats.findings import Expectation
 
 #: The key of a contrast's ``sweeps`` beside the full-size scopes: what asks the same at a smaller size.

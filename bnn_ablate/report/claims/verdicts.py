@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.claim_cells import Match, best_context, find_matches, in_scope
-from bnn_ablate.report.claim_counts import SMOKE_TEST, judge_packed, judge_scaling_errors
-from bnn_ablate.report.claim_figures import Figures
-from bnn_ablate.report.claim_lines import JudgedClaim, Line
-from bnn_ablate.report.claim_subjects import Subject, subject_of
-from bnn_ablate.report.claim_summary import summed_up
-from bnn_ablate.report.claim_words import price, scope_words, state_words, sweep_commands
-from bnn_ablate.report.claims import SMALLER, Claim, Claims, Contrast
+from bnn_ablate.report.claims.cells import Match, best_context, find_matches, in_scope
+from bnn_ablate.report.claims.counts import SMOKE_TEST, judge_packed, judge_scaling_errors
+from bnn_ablate.report.claims.declared import SMALLER, Claim, Claims, Contrast
+from bnn_ablate.report.claims.figures import Figures
+from bnn_ablate.report.claims.lines import JudgedClaim, Line
+from bnn_ablate.report.claims.subjects import Subject, subject_of
+from bnn_ablate.report.claims.summary import summed_up
+from bnn_ablate.report.claims.words import price, scope_words, state_words, sweep_commands
 from bnn_ablate.report.notes import LOST, SEEDS
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.stats.blocks import Fit, NotEstimableError

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from bnn_ablate.report.claim_figures import Change
-from bnn_ablate.report.claims import Claim
+from bnn_ablate.report.claims.declared import Claim
+from bnn_ablate.report.claims.figures import Change
 from bnn_ablate.report.stats.estimate import Estimate
 
 Verdict = Literal["holds", "contradicted", "undecided", "no verdict", "not run"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bnn_ablate.report.charts.authors import LoggedCurve, logged_curves
-from bnn_ablate.report.declared_tables import DeclarationError, RowsTable, read_declared
-from bnn_ablate.report.options import Options, OptionsError
-from bnn_ablate.report.published import read_published
-from bnn_ablate.report.scopes import is_smoke_test, row_key
+from bnn_ablate.report.published.declared import DeclarationError, RowsTable, read_declared
+from bnn_ablate.report.published.figures import read_published
+from bnn_ablate.report.published.options import Options, OptionsError
+from bnn_ablate.report.published.scopes import is_smoke_test, row_key
 from bnn_ablate.report.sources import Sources
 from bnn_ablate.report.tables import Table
 

@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 
 from bnn_ablate.analysis import UNDECLARED_MARGIN, Declaration
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.effect_costs import cost_change
-from bnn_ablate.report.effect_estimates import Estimator, estimator_of
-from bnn_ablate.report.effect_notes import Evidence, effect_notes
-from bnn_ablate.report.effects import IDENTITY_CHECK, Effect, Kind, StudyEffects
-from bnn_ablate.report.layout import (
+from bnn_ablate.report.effects.costs import cost_change
+from bnn_ablate.report.effects.estimates import Estimator, estimator_of
+from bnn_ablate.report.effects.layout import (
     Contrast,
     Layout,
     Weights,
@@ -20,6 +18,8 @@ from bnn_ablate.report.layout import (
     main_contrasts,
     simple_contrasts,
 )
+from bnn_ablate.report.effects.notes import Evidence, effect_notes
+from bnn_ablate.report.effects.values import IDENTITY_CHECK, Effect, Kind, StudyEffects
 from bnn_ablate.report.stats.blocks import NotEstimableError
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.findings import ALPHA, findings

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import get_args
 
-from bnn_ablate.report.claim_lines import JudgedClaim, Line, Verdict
-from bnn_ablate.report.claims import Claim, Claims
+from bnn_ablate.report.claims.declared import Claim, Claims
+from bnn_ablate.report.claims.lines import JudgedClaim, Line, Verdict
 from bnn_ablate.report.numbers import counted
 
 #: The worst of several verdicts is the claim's: all its contrasts are claimed.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import isclose
 
-from bnn_ablate.report.claims import Contrast, Scope
+from bnn_ablate.report.claims.declared import Contrast, Scope
 
 #: Only cells with a record say these: where one says nothing they are no difference.
 OF_RECORDS = ("data.checksum", "results_version")

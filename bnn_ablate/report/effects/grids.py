@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from bnn_ablate.report.effects import IDENTITY_CHECK, Effect, StudyEffects
+from bnn_ablate.report.effects.signed import change, interval, p_value, points, rate
+from bnn_ablate.report.effects.values import IDENTITY_CHECK, Effect, StudyEffects
 from bnn_ablate.report.grid import Column, Entry, Grid, Tone
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import DASH
-from bnn_ablate.report.signed import change, interval, p_value, points, rate
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.findings import NO_INTERVAL, NO_SPREAD, UNDECIDED
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.effects import CostChange
+from bnn_ablate.report.effects.values import CostChange
 from bnn_ablate.report.numbers import MIB
 from bnn_ablate.report.rows import combined_macs, latencies
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bnn_ablate.analysis import UNDECLARED_MARGIN, Declaration, same_option
-from bnn_ablate.report.effect_estimates import MOST_RUNS, Estimator
-from bnn_ablate.report.effects import IDENTITY_CHECK, Effect, Kind
+from bnn_ablate.report.effects.estimates import MOST_RUNS, Estimator
+from bnn_ablate.report.effects.layout import Contrast, Layout
+from bnn_ablate.report.effects.values import IDENTITY_CHECK, Effect, Kind
 from bnn_ablate.report.labels import UNKNOWN
-from bnn_ablate.report.layout import Contrast, Layout
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import state_word
 from bnn_ablate.report.stats.findings import ALPHA

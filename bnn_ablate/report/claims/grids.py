@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bnn_ablate.report.claim_figures import Change, marks_of
-from bnn_ablate.report.claim_lines import JudgedClaim, Line, Verdict
+from bnn_ablate.report.claims.figures import Change, marks_of
+from bnn_ablate.report.claims.lines import JudgedClaim, Line, Verdict
 from bnn_ablate.report.grid import Column, Entry, Grid, Section, Tone
-from bnn_ablate.report.published import MARKS, confidence_notes
+from bnn_ablate.report.published.figures import MARKS, confidence_notes
 from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.student import LEVEL
