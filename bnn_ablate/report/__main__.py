@@ -10,19 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bnn_ablate.atomic import write_atomically
 from bnn_ablate.report.numbers import counted, one_line
 from bnn_ablate.report.runs import read_stores
 from bnn_ablate.report.sources import RECORDS, Sources
 from bnn_ablate.report.tables import ReportError
 
 HELP = """\
-python -m bnn_ablate.report [runs=DIR]... [out=DIR]
+python -m bnn_ablate.report [runs=DIR]... [out=DIR] [into=FILE]... [figures=no]
 
 Makes the report of all runs: verdicts on the paper's claims, tables beside published figures, effects, figures.
 
   runs=DIR   folder of runs; several times to join folders (default: runs, where it is there, and reports/records of the
              checkout, which holds records of reference runs)
   out=DIR    folder of the report (default: reports)
+  into=FILE  a page of Markdown of yours whose tables are made anew, between the lines
+             <!-- table NAME columns=KEY,KEY where=KEY=VALUE --> and <!-- /table -->; NAME as in DIR/tables
   figures=no   tables alone, for a quick look: drawing takes longest
 
 Writes index.html, which needs no other file, index.md in short, tables/ (Markdown, LaTeX, CSV) and figures/ (SVG, PDF).
@@ -33,10 +36,11 @@ The same records give the same bytes. Exit status: 0; 1 if something could not b
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The folders of runs, the folder of the report, and whether figures are drawn."""
+    """The folders of runs, the folder of the report, pages that take tables, and whether figures are drawn."""
 
     roots: tuple[Path, ...]
     out: Path
+    into: tuple[Path, ...]
     figures: bool
 
 
@@ -57,7 +61,9 @@ def main(arguments: Sequence[str], sources: Sources | None = None) -> int:
 def _make(asked: Asked, sources: Sources) -> int:
     # A wrong argument must not wait for what draws and writes.
     from bnn_ablate.report.files import write_files
-    from bnn_ablate.report.pages import put_together
+    from bnn_ablate.report.grid import Grid
+    from bnn_ablate.report.into import with_tables
+    from bnn_ablate.report.pages import parts_of, put_together
     from bnn_ablate.report.writing import report_files
 
     out = asked.out
@@ -65,10 +71,17 @@ def _make(asked: Asked, sources: Sources) -> int:
     problems = report.page.problems
     for problem in problems:
         print(one_line(problem), file=sys.stderr)
+    grids = {part.name: part for part in parts_of(report.page.sections) if isinstance(part, Grid)}
+    pages = {page: with_tables(_text(page), grids, str(page)) for page in asked.into}
     try:
         write_files(out, report_files(report))
     except OSError as error:
         raise ReportError(f"out={out} cannot be written: {error.strerror}") from None
+    for page, text in pages.items():
+        try:
+            write_atomically(page, text.encode())
+        except OSError as error:
+            raise ReportError(f"into={page} cannot be written: {error.strerror}") from None
     for table in report.tables:
         planned = sum(len(cell.runs) for cell in table.cells)
         done = sum(len(cell.records) for cell in table.cells)
@@ -84,11 +97,13 @@ def _make(asked: Asked, sources: Sources) -> int:
 
 def read_arguments(arguments: Sequence[str]) -> Asked:
     """Raises ReportError with one sentence."""
-    given: dict[str, list[str]] = {"runs": [], "out": [], "figures": []}
+    given: dict[str, list[str]] = {"runs": [], "out": [], "into": [], "figures": []}
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key not in given or not value:
-            raise ReportError(f"{argument} is not an argument: give runs=DIR, out=DIR or figures=no (--help says more)")
+            raise ReportError(
+                f"{argument} is not an argument: give runs=DIR, out=DIR, into=FILE or figures=no (--help says more)"
+            )
         given[key].append(value)
     for key in ("out", "figures"):
         if len(given[key]) > 1:
@@ -102,7 +117,16 @@ def read_arguments(arguments: Sequence[str]) -> Asked:
     if not roots:
         roots = [root for root in (Path("runs"), RECORDS) if root.is_dir()]
     out = Path(given["out"][0] if given["out"] else "reports")
-    return Asked(roots=tuple(roots), out=out, figures=given["figures"] != ["no"])
+    into = tuple(Path(value) for value in given["into"])
+    return Asked(roots=tuple(roots), out=out, into=into, figures=given["figures"] != ["no"])
+
+
+def _text(page: Path) -> str:
+    try:
+        return page.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ReportError(f"into={page} cannot be read: {reason}") from None
 
 
 @contextmanager

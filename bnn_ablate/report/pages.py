@@ -12,6 +12,7 @@ from bnn_ablate.report.cells import Cell, loose_cells, runs_of_no_study, study_c
 from bnn_ablate.report.claims.declared import ClaimsError, read_claims
 from bnn_ablate.report.claims.figures import Figures, check_figures
 from bnn_ablate.report.claims.grids import claims_section
+from bnn_ablate.report.claims.grids import study_grid as verdicts_grid
 from bnn_ablate.report.claims.lines import JudgedClaim
 from bnn_ablate.report.claims.verdicts import judge_claims
 from bnn_ablate.report.effects.grids import effect_grids
@@ -82,7 +83,7 @@ def put_together(contents: Contents, out: Path, sources: Sources, *, figures: bo
     runs = runs_grid(made, out)
     sections = [
         *beside,
-        *_studies(made, effects, charts),
+        *_studies(made, effects, judged, charts),
         *_across(made, figures=figures),
         Section(anchor="runs", title="Every run", parts=(runs,)),
         provenance_section(made, contents.studies),
@@ -148,13 +149,17 @@ def _has_ours(grid: Grid) -> bool:
 
 
 def _studies(
-    made: Sequence[Table], effects: Mapping[str, StudyEffects | None], charts: Mapping[str, Sequence[Chart]]
+    made: Sequence[Table],
+    effects: Mapping[str, StudyEffects | None],
+    judged: Sequence[JudgedClaim],
+    charts: Mapping[str, Sequence[Chart]],
 ) -> list[Section]:
     inner = []
     for table in made:
-        of_study = effects[table.name]
+        of_study, verdicts = effects[table.name], verdicts_grid(judged, table.name)
         grids = effect_grids(of_study) if of_study is not None else []
-        parts: list[Grid | Chart] = [study_grid(table), *grids, *charts.get(table.name, ())]
+        parts: list[Grid | Chart] = [study_grid(table), *([] if verdicts is None else [verdicts]), *grids]
+        parts += charts.get(table.name, ())
         inner.append(Section(anchor=_anchor(table), title=table.name, parts=tuple(parts)))
     return [Section(anchor="studies", title="Studies", parts=tuple(inner))] if inner else []
 

@@ -11,7 +11,7 @@ from bnn_ablate.report.sheets import cells_csv, runs_csv
 from bnn_ablate.report.site.page import to_html
 from bnn_ablate.report.writers.csv import to_csv
 from bnn_ablate.report.writers.latex import to_latex, to_latex_document
-from bnn_ablate.report.writers.markdown import to_markdown
+from bnn_ablate.report.writers.markdown import table_lines, to_markdown
 
 #: The document that takes in every table; as all names of ours it has a dot, which no study's has.
 ALL_TABLES = "all.tables"
@@ -56,19 +56,14 @@ def index(report: Report) -> str:
     grids = [part for part in parts_of(report.page.sections) if isinstance(part, Grid)]
     claims = next((grid for grid in grids if grid.name == "claims.all"), None)
     if claims is not None:
-        lines += ["## Verdicts", "", *_table(claims), ""]
+        lines += ["## Verdicts", "", *table_lines(claims), ""]
     lines += ["## Studies", ""]
-    lines += _table(studies_grid(report.tables)) if report.tables else ["There are no runs yet."]
+    lines += table_lines(studies_grid(report.tables)) if report.tables else ["There are no runs yet."]
     beside = [grid for grid in grids if grid.name.startswith("paper.")]
     if beside:
         lines += ["", "## Beside published figures", ""]
         lines += [f"- [{markdown(grid.title)}](tables/{grid.name}.md)" for grid in beside]
     return "\n".join(lines) + "\n"
-
-
-def _table(grid: Grid) -> list[str]:
-    """The rows alone: title, notes and what stands above are left to the table's own file."""
-    return [line for line in to_markdown(grid).splitlines() if line.startswith("|")]
 
 
 def _from_tables(grid: Grid) -> Grid:

@@ -39,6 +39,9 @@ COLUMNS = (
     Column(title="published against", key="published_against", wide=True),
 )
 
+#: Of them, in a study's own section.
+OF_STUDY = ("claim", "contrast", "scope", "effect_points", "half_width_95", "n", "verdict", "because", "next")
+
 READING = (
     "Each claim of the paper is taken apart into contrasts: two networks that differ in one choice. Only runs give a "
     "verdict, and it speaks about their scope: width, epochs, data and order, as they stand beside it. The paper's own "
@@ -88,6 +91,22 @@ def lines_grid(judged: Sequence[JudgedClaim]) -> Grid:
         columns=COLUMNS,
         rows=tuple(_row(one, line) for one in judged for line in one.lines),
         notes=(*NOTES, *confidence_notes(marks_of(shown))),
+    )
+
+
+def study_grid(judged: Sequence[JudgedClaim], study: str) -> Grid | None:
+    """The verdicts that one study gives, named ``STUDY.verdicts``; None where no contrast of a claim has its cells."""
+    lines = [(one, line) for one in judged for line in one.lines if line.study == study]
+    if not lines:
+        return None
+    places = [place for place, column in enumerate(COLUMNS) if column.key in OF_STUDY]
+    rows = (_row(one, line) for one, line in lines)
+    return Grid(
+        name=f"{study}.verdicts",
+        title="What it says of the paper's claims",
+        columns=tuple(COLUMNS[place] for place in places),
+        rows=tuple(tuple(row[place] for place in places) for row in rows),
+        notes=("A verdict is about the scope that stands beside it, and about no other.",),
     )
 
 

@@ -14,27 +14,29 @@ def to_markdown(grid: Grid) -> str:
 
     Whatever comes from records is shown as it is and cannot become markup.
     """
-    places = [place for place, column in enumerate(grid.columns) if not column.wide]
-    columns = [grid.columns[place] for place in places]
-    titles = [markdown(column.title) for column in columns]
-    rows = [[_entry(row[place]) for place in places] for row in grid.rows]
-    widths = [max(3, *(len(row[place]) for row in [titles, *rows])) for place in range(len(columns))]
     lines = [f"# {markdown(grid.title)}", ""]
     if grid.above:
         lines += [markdown(grid.above), ""]
-    if rows:
-        rule = [
-            "-" * (width - 1) + ":" if column.numeric else "-" * width
-            for column, width in zip(columns, widths, strict=True)
-        ]
-        lines += ["| " + " | ".join(_aligned(row, widths, columns)) + " |" for row in (titles, rule, *rows)]
-    else:
-        lines.append("There are no rows.")
+    lines += table_lines(grid) if grid.rows else ["There are no rows."]
     left_out = [column.title for column in grid.columns if column.wide]
     notes = [*grid.notes, *([f"Left out here, in the CSV: {joined(left_out)}."] if left_out else [])]
     if notes:
         lines += ["", *(f"- {markdown(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
+
+
+def table_lines(grid: Grid) -> list[str]:
+    """The table alone, without wide columns."""
+    places = [place for place, column in enumerate(grid.columns) if not column.wide]
+    columns = [grid.columns[place] for place in places]
+    titles = [markdown(column.title) for column in columns]
+    rows = [[_entry(row[place]) for place in places] for row in grid.rows]
+    widths = [max(3, *(len(row[place]) for row in [titles, *rows])) for place in range(len(columns))]
+    rule = [
+        "-" * (width - 1) + ":" if column.numeric else "-" * width
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    return ["| " + " | ".join(_aligned(row, widths, columns)) + " |" for row in (titles, rule, *rows)]
 
 
 def _entry(entry: Entry) -> str:
