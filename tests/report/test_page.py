@@ -320,3 +320,11 @@ def test_every_colour_of_text_has_a_contrast_of_at_least_4_5(theme):
         for ground, light in grounds.items():
             lower, upper = sorted((luminance(colours[ink]), light))
             assert (upper + 0.05) / (lower + 0.05) >= 4.5, (ink, ground)
+
+
+def test_a_table_s_title_that_repeats_its_section_s_is_not_shown_twice():
+    twice = Grid(name="grid", title="grid", columns=(), rows=())
+    once = Grid(name="other", title="Effects", columns=(), rows=())
+    html = to_html(Page(title="T", made_of="", sections=(Section(anchor="s", title="grid", parts=(twice, once)),)))
+    assert 'id="table-grid-title" class="unseen">grid<' in html
+    assert 'id="table-other-title">Effects<' in html

@@ -50,12 +50,14 @@ class ShownGrid:
     """A table with its id, its place in the headings and its rows as HTML.
 
     ``hidden`` are the titles of columns that are left out until a person asks for them, because the table would be
-    broader than a screen. On paper a ``broad`` one has a page turned round, and a ``crowded`` one breaks words.
+    broader than a screen. A title that only ``repeats`` its section's is read aloud and not shown. On paper a ``broad``
+    one has a page turned round, and a ``crowded`` one breaks words.
     """
 
     grid: Grid
     id: str
     level: int
+    repeats: bool
     notes: tuple[tuple[str, str], ...]
     shared: str
     num_shared: int
@@ -181,13 +183,13 @@ def _section(section: Section, level: int, ids: Ids) -> ShownSection:
             continue
         for part in group:
             if isinstance(part, Grid):
-                parts.append(_shown(part, level + 1, ids))
+                parts.append(_shown(part, level + 1, ids, repeats=part.title == section.title))
             elif isinstance(part, Section):
                 parts.append(_section(part, level + 1, ids))
     return ShownSection(section=section, id=element, level=min(level, 6), parts=tuple(parts))
 
 
-def _shown(grid: Grid, level: int, ids: Ids) -> ShownGrid:
+def _shown(grid: Grid, level: int, ids: Ids, *, repeats: bool) -> ShownGrid:
     element = ids.new(f"table-{grid.name}")
     notes = tuple((ids.new(f"{element}-note"), note) for note in grid.notes)
     shared, num_shared, own = common_details(grid)
@@ -197,6 +199,7 @@ def _shown(grid: Grid, level: int, ids: Ids) -> ShownGrid:
         grid=grid,
         id=element,
         level=min(level, 6),
+        repeats=repeats,
         notes=notes,
         shared=shared,
         num_shared=num_shared,
