@@ -215,12 +215,20 @@ class Settings:
             check_data(self.data, self.design.pretrain.recipe)
 
 
+#: A report adds what the file holds; file systems end at 255.
+LONGEST_STUDY = 100
+
+
 def check_study(name: str) -> None:
     """Refuse a name that cannot be a file's, or is one of the report's own."""
     if name in ("index", "other-runs"):
         raise SettingsError(f"study={name} is the name of one of the report's own pages: choose another")
     if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise SettingsError(f"study={name} becomes the name of a file: use letters, digits, - and _")
+    if len(name) > LONGEST_STUDY:
+        raise SettingsError(
+            f"study={name} has {len(name)} letters and becomes part of names of files: use {LONGEST_STUDY}"
+        )
 
 
 def check_model(model: ResNetESizes | BinaryDenseNetSizes, design: Design) -> None:

@@ -7,6 +7,7 @@
                   last.ckpt         the newest checkpoint
                   packed.safetensors   the trained network as bits
                   output.log        what its process printed, where a sweep started it
+                  wandb.json        the address of its newest W&B run, where it was tracked online
                   record.json       written last and by rename: it exists if and only if the run is done
                   evaluations/*.json   what `python -m bnn_ablate.evaluate` measured later
                   diverged-TIME/    what a diverged training left that `python -m bnn_ablate.runs retry` started anew

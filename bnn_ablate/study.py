@@ -32,6 +32,10 @@ NOT_ASKED = (
 )
 
 
+#: Letters of the axes in a name that is made of them: the hash tells studies apart, and a file's name has an end.
+LONGEST_AXES = 80
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Job:
     """One planned run: its overrides, and its id; None for a combination that is ``refused`` for that reason."""
@@ -81,7 +85,7 @@ def default_name(overrides: list[str]) -> str:
     )
     digest = hashlib.sha256("\n".join(sorted(asked(overrides))).encode()).hexdigest()[:6]
     # digits alone, or with an e among them, would come back from the command line as a number
-    return "-".join([*swept, digest] if swept else ["study", digest])
+    return "-".join(["-".join(swept)[:LONGEST_AXES].rstrip("_-") if swept else "study", digest])
 
 
 def _is_swept(override: str) -> bool:

@@ -19,9 +19,10 @@ from bnn_ablate.diagnostics import Diagnostic, Diagnostics, by_epoch, read_diagn
 from bnn_ablate.identity import Ids
 from bnn_ablate.record import Epoch, Record
 from bnn_ablate.settings import Settings, SettingsError
-from bnn_ablate.store import RunFolder
+from bnn_ablate.store import RunFolder, Store
 from bnn_ablate.tracked_facts import closing_facts, opening_facts
 from bnn_ablate.wandb_access import agents_run
+from bnn_ablate.wandb_address import FILE, write_address
 
 #: Seconds that W&B may keep a run waiting; its own are 90 to begin and forever to end. A variable WANDB_INIT_TIMEOUT or
 #: WANDB_FINISH_TIMEOUT in the environment replaces them, as it does W&B's own.
@@ -96,6 +97,24 @@ class WandbTracker:
         self.sent = self.run.starting_step  # an epoch is a step; run.step is 0 right after resuming (wandb 0.31)
         self.run.define_metric("epoch", hidden=True)  # a chart of it would be a diagonal
         self.run.define_metric("*", step_metric="epoch")
+        if self.settings.tracking.mode == "online":
+            self._keep_address(self.run.url)
+
+    def _keep_address(self, url: str | None) -> None:
+        """Put the address of the newest W&B run into the run's folder; without one, say so and go on."""
+        if not url:  # W&B's word for a server that shows no pages is an empty one
+            return
+        folder = Store(Path(self.settings.runs)).run(self.run_id).path
+        try:
+            write_address(folder, url)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no plain address of http or https"
+            print(
+                f"the address of run {self.run_id} in W&B cannot be kept in {folder / FILE}: {reason}; the run itself "
+                "is not affected",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def rows(self, curve: Sequence[Epoch], diagnostics: Iterable[Diagnostic]) -> None:
         """Log epochs that W&B does not have yet, each with its diagnostics."""

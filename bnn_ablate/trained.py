@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +17,14 @@ from bnn_ablate.checkpoint import AtomicCheckpointIO
 from bnn_ablate.job import settings_of
 from bnn_ablate.models import build_network, shapes_of
 from bnn_ablate.older import completed
-from bnn_ablate.record import Epoch
+from bnn_ablate.record import Epoch, RecordError
+from bnn_ablate.runs.words import SHORTEST
 from bnn_ablate.settings import Settings, SettingsError
-from bnn_ablate.store import RunFolder
+from bnn_ablate.store import CheckpointError, RunFolder, Store
+
+
+class LoadError(ValueError):
+    """The network of a run cannot be had; the message is one sentence that names the run and its store."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +83,41 @@ def load_trained(settings: Settings, folder: RunFolder) -> Trained:
         places=facts["places"],
         peak_memory_bytes=facts["peak_memory_bytes"],
     )
+
+
+def load_run(run_id: str, runs: str | Path = "runs") -> nn.Module:
+    """The trained network of a run in the store ``runs``, in eval mode on the CPU, with the weights of its last epoch.
+
+    images (N, C, H, W), float32, prepared as the run's recipe says -> logits (N, classes). Its ``settings`` are the
+    run's (:class:`bnn_ablate.settings.Settings`). ``run_id`` may be cut to its first four digits. Raises LoadError
+    where no run, or more than one, is meant, where its training is not over, and where a file is missing or damaged.
+    """
+    folder = _named(run_id, Path(runs))
+    try:
+        status = folder.status()
+        state = "done" if folder.has_record else "begun" if status is None else status.state
+        if state not in ("trained", "done"):
+            raise LoadError(f"run {folder.path.name} in {runs} is {state}: only the network of a trained run is loaded")
+        settings = saved_settings(folder)
+        network = load_trained(settings, folder).network
+    except (SettingsError, CheckpointError, RecordError, OSError) as error:
+        raise LoadError(f"run {folder.path.name} in {runs} cannot be loaded: {error}") from error
+    except (RuntimeError, KeyError, TypeError) as error:  # what a checkpoint of something else makes of our reader
+        raise LoadError(
+            f"run {folder.path.name} in {runs} cannot be loaded: {folder.checkpoint} does not hold the network that "
+            "config.yaml describes"
+        ) from error
+    network.settings = settings  # type: ignore[assignment]  # torch's stubs know tensors and modules only
+    return network
+
+
+def _named(run_id: str, root: Path) -> RunFolder:
+    """The one folder of a run whose name begins with ``run_id``. Raises LoadError."""
+    if not re.fullmatch(f"[0-9a-f]{{{SHORTEST},12}}", run_id):
+        raise LoadError(f"{run_id!r} names no run in {root}: give {SHORTEST} to 12 hexadecimal digits of its id")
+    found = sorted(path.name for path in root.glob(f"{run_id}*") if re.fullmatch("[0-9a-f]{12}", path.name))
+    if not found:
+        raise LoadError(f"run {run_id} is not there in {root}{'' if root.is_dir() else ', which is no folder'}")
+    if len(found) > 1:
+        raise LoadError(f"run {run_id} is the beginning of {len(found)} ids in {root}: {', '.join(found)}")
+    return Store(root).run(found[0])

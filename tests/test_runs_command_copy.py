@@ -9,7 +9,11 @@ import pytest
 from factories import make_record, make_report, put_done, put_evaluation, put_status, put_study, rows_of
 
 from bnn_ablate.runs.__main__ import main
-from bnn_ablate.store import Store
+from bnn_ablate.store import State, Store
+from bnn_ablate.wandb_address import write_address
+
+#: States of runs that go on, or wait for somebody.
+UNDONE: tuple[State, ...] = ("running", "stopped", "trained")
 
 
 def files_below(folder: Path) -> dict[str, bytes]:
@@ -27,6 +31,7 @@ def store(tmp_path: Path) -> Path:
     put_evaluation(Store(root).run(first.run_id), first)
     for name in ("last.ckpt", "packed.safetensors", "output.log", "diagnostics.csv"):
         (root / first.run_id / name).write_text(name)
+    write_address(root / first.run_id, "https://wandb.ai/someone/bits/runs/1")
     return root
 
 
@@ -35,19 +40,37 @@ def test_a_study_is_copied_without_what_is_large(
 ) -> None:
     to = tmp_path / "far" / "records"
     assert main(["copy", str(to), "study=s", f"runs={store}"]) == 0
-    first, second = make_record(seed=0).run_id, make_record(seed=1).run_id
+    first, second, failed = (make_record(seed=seed).run_id for seed in (0, 1, 2))
     copied = files_below(to)
     assert {name for name in copied if "evaluations" not in name} == {
+        f"{failed}/status.json",
         f"{first}/record.json",
         f"{first}/diagnostics.csv",
+        f"{first}/wandb.json",
         f"{second}/record.json",
         "studies/s.json",
     }
-    assert len(copied) == 5  # and one evaluation
+    assert len(copied) == 7  # and one evaluation
     assert copied == {name: (store / name).read_bytes() for name in copied}
     out = capsys.readouterr().out
-    assert "1 run without a record left out: 1 failed" in out
-    assert out.splitlines()[-1].startswith(f"{to}: 2 runs and 1 study copied, ")
+    assert out.splitlines()[-1].startswith(f"{to}: 3 runs and 1 study copied, ")
+
+
+def test_what_has_no_outcome_yet_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, to = tmp_path / "runs", tmp_path / "records"
+    jobs = [(f"seed={seed}", put_status(root, make_record(seed=seed), state)) for seed, state in enumerate(UNDONE)]
+    put_study(root, "s", jobs)
+    assert main(["copy", str(to), f"runs={root}"]) == 0
+    assert set(files_below(to)) == {"studies/s.json"}
+    assert "3 runs without a record left out: 1 running, 1 stopped, 1 trained" in capsys.readouterr().out
+
+
+def test_a_result_is_not_hidden_by_a_failure_of_another_store(store: Path, tmp_path: Path) -> None:
+    to = tmp_path / "records"
+    put_done(to, make_record(seed=2))
+    before = files_below(to)
+    assert main(["copy", str(to), f"runs={store}", "state=failed"]) == 0
+    assert {name: files_below(to)[name] for name in before} == before
 
 
 def test_a_report_reads_what_was_copied(store: Path, tmp_path: Path) -> None:
@@ -55,7 +78,7 @@ def test_a_report_reads_what_was_copied(store: Path, tmp_path: Path) -> None:
     main(["copy", str(to), f"runs={store}"])
     assert make_report(to, out=tmp_path / "out") == 0
     (row,) = rows_of(tmp_path / "out" / "tables" / "s.csv")
-    assert (row["n"], row["planned"], row["state"]) == ("2", "3", "2 done, 1 missing")
+    assert (row["n"], row["planned"], row["state"]) == ("2", "3", "2 done, 1 failed: OSError: no")
     assert [row["n"] for row in rows_of(tmp_path / "out" / "tables" / "other-runs.csv")] == ["1"]
 
 

@@ -218,6 +218,7 @@ WRONG = [
     (["grad.name=mine"], "grad.name=mine: input should be one of 'ste', 'approxsign'"),
     (["study=index"], "study=index is the name of one of the report's own pages"),
     (["study=a/b"], "study=a/b becomes the name of a file: use letters, digits, - and _"),
+    ([f"study={'a' * 101}"], "has 101 letters and becomes part of names of files: use at most 100"),
     (["runs=''"], "runs=: string should have at least 1 character"),
 ]
 

@@ -30,6 +30,14 @@ def test_a_name_says_the_swept_axes() -> None:
     assert default_name(["model.channels=[8,16]"]).startswith("study-")  # which no number can be mistaken for
 
 
+def test_a_name_made_of_many_axes_has_an_end() -> None:
+    many = [f"recipe.some_long_setting_{place}=1,2" for place in range(9)]
+    name = default_name(many)
+    assert len(name) <= 90
+    assert name.startswith("recipe_some_long_setting_0-recipe_some_long_setting_1-")
+    assert name != default_name([*many, "recipe.epochs=1,2"])
+
+
 def test_the_same_command_is_the_same_study_wherever_it_runs() -> None:
     name = default_name(GRID)
     for place in (

@@ -40,6 +40,7 @@ def test_each_job_of_a_process_is_a_whole_offline_run_of_its_own(forked, tmp_pat
     assert forked(command_line, arguments, str(tmp_path / "output.txt")) == 0
     folders = sorted((tmp_path / "wandb").glob("offline-run-*"))
     assert len(folders) == 2
+    assert not list(tmp_path.rglob("wandb.json"))  # offline there is no address
     records = {run.path.name: run.record() for run in Store(tmp_path).runs()}
     for folder in folders:
         record = records[folder.name.rsplit("-", 1)[1]]

@@ -6,6 +6,8 @@ import csv
 
 import pytest
 
+from bnn_ablate.wandb_address import read_address
+
 pytest_plugins = ["online_runs"]
 
 
@@ -14,6 +16,7 @@ def test_the_server_is_sent_the_whole_run(online, server):
     run, record = online.the_run()
     assert server.unknown == []
     assert list(server.runs) == [record.run_id]
+    assert read_address(run.path) == f"{server.url}/someone/bits/runs/{record.run_id}"
     sent = server.runs[record.run_id]
     assert sent.facts["project"] == "bits"
     assert sent.facts["groupName"] == "first"

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from bnn_ablate.atomic import write_atomically
+from bnn_ablate.report.tables import ReportError
 
 #: Names the files that a report made, each with the SHA-256 of its bytes: nothing else is ever removed.
 MANIFEST = ".made"
@@ -16,10 +17,14 @@ MANIFEST = ".made"
 def write_files(out: Path, files: Mapping[str, bytes]) -> None:
     """Write ``files``, whose names are paths below ``out``, each whole or not at all.
 
-    A file of an earlier report that is not among them is removed, unless somebody has changed it since.
+    A file of an earlier report that is not among them is removed, unless somebody has changed it since. Raises
+    ReportError where a file of somebody else has a name of ours, before anything is written.
     """
-    out.mkdir(parents=True, exist_ok=True)
     before = _read(out / MANIFEST)
+    foreign = [name for name in files if name not in before and (out / name).exists()]
+    if foreign:
+        raise ReportError(f"out={out}: {foreign[0]} is there and no report made it: move it, or choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
     now = {name: sha256(content).hexdigest() for name, content in files.items()}
     # written first with both, so that a report that breaks off leaves no file that the next one does not know
     _write(out / MANIFEST, {**before, **now})

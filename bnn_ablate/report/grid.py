@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 #: How an entry is meant, for the page's colours; never the only sign of it, the text says it too.
@@ -21,6 +21,8 @@ class Column:
     filtered: bool = False
     #: Left out where space is short (LaTeX, Markdown); the page and the CSV have it.
     wide: bool = False
+    #: For one kind of reader only: programs read both ends of an interval, people one text.
+    only: Literal["", "csv", "people"] = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,17 @@ class Grid:
     def __post_init__(self) -> None:
         assert all(len(row) == len(self.columns) for row in self.rows), self.name
         assert not self.details or len(self.details) == len(self.rows), self.name
+
+    def seen_by(self, reader: Literal["csv", "people"]) -> Grid:
+        """The grid without the columns that are for the other kind of reader only."""
+        places = [place for place, column in enumerate(self.columns) if column.only in ("", reader)]
+        if len(places) == len(self.columns):
+            return self
+        return replace(
+            self,
+            columns=tuple(self.columns[place] for place in places),
+            rows=tuple(tuple(row[place] for place in places) for row in self.rows),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

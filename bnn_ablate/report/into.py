@@ -51,7 +51,7 @@ def _asked(name: str, words: list[str], grids: Mapping[str, Grid], marker: str) 
             places = [_place(grid, key, marker) for key in value.split(",")]
             grid = replace(
                 grid,
-                columns=tuple(replace(grid.columns[place], wide=False) for place in places),
+                columns=tuple(replace(grid.columns[place], wide=False, only="") for place in places),
                 rows=tuple(tuple(row[place] for place in places) for row in grid.rows),
                 details=(),
             )

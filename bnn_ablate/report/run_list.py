@@ -14,6 +14,7 @@ from bnn_ablate.report.labels import NOT_THERE, UNKNOWN, varying_leaves
 from bnn_ablate.report.numbers import duration, one_line, percent
 from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.runs import Run, RunState
+from bnn_ablate.report.site.links import safe_link
 from bnn_ablate.report.tables import Table
 
 #: States of which no number comes, and which a reader should not overlook.
@@ -24,8 +25,11 @@ NOTE = (
     "Each run opens to its configuration, what went wrong, and with what it was made."
 )
 NO_FOLDER = "A run without a link was planned and has left no folder."
-NO_WANDB = "No folder of W&B lies beside these runs."
-WANDB = "W&B: the run's folder, which `wandb sync` sends. Records do not hold the address that a run has there."
+NO_WANDB = "No run has an address in W&B or a folder of it beside the runs."
+WANDB = (
+    "W&B: online is the run's page there, offline its folder, which `wandb sync` sends, and folder what W&B left of a "
+    "run whose address was not kept."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,7 @@ def runs_grid(tables: Sequence[Table], out: Path) -> Grid:
     """A row a run, in the order of the tables and their rows; links go from the folder ``out``."""
     listed = list_runs(tables)
     axes = varying_leaves(list({id(one.leaves): one.leaves for one in listed}.values()))
-    has_wandb = any(one.run.wandb is not None for one in listed)
+    has_wandb = any(one.run.wandb is not None or one.run.wandb_address is not None for one in listed)
     columns = (
         Column(title="study", key="study", filtered=True),
         Column(title="seed", key="seed", numeric=True, filtered=True),
@@ -126,9 +130,14 @@ def _percent(share: float | None) -> Entry:
 
 
 def _wandb(run: Run, out: Path) -> Entry:
+    """The page where there is one: it opens for every reader of the report, and a folder only beside the runs."""
+    if run.wandb_address is not None:
+        # the page links https alone: an address of http is there to be read
+        more = "" if safe_link(run.wandb_address) is not None else run.wandb_address
+        return Entry(text="online", value=run.wandb_address, link=run.wandb_address, more=more)
     if run.wandb is None:
         return Entry(text=DASH)
-    text = "offline" if run.wandb.name.startswith("offline-") else "online"
+    text = "offline" if run.wandb.name.startswith("offline-") else "folder"
     return Entry(text=text, value=run.wandb.name, link=_link(run.wandb, out))
 
 

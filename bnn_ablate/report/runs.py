@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from bnn_ablate.analysis import Declaration
 from bnn_ablate.evaluations import packed_results
 from bnn_ablate.older import completed
 from bnn_ablate.record import Packed, Record, RecordError, same_result
 from bnn_ablate.store import RunFolder, State, Store
 from bnn_ablate.study import Job, Study, read_study
+from bnn_ablate.wandb_address import FILE, read_address
 
 #: The study of runs that belong to none, and names that would take the report's own files; so would any with a dot.
 OTHER_RUNS = "other-runs"
@@ -27,8 +29,8 @@ class Run:
     ``broken``: its files cannot be read, ``error`` says why. ``missing``: planned, and no folder is there. ``refused``:
     a combination that makes no sense, ``error`` says why. What is not known of such a run is None; its ``config`` is
     empty. ``packed`` are a done run's packed results that count, with those of later evaluations; ``problem`` says
-    which of these could not be read. ``folder`` is where it lies, ``wandb`` the newest of W&B's folders of it; None
-    where there is none.
+    which of these, or which address, could not be read. ``folder`` is where it lies, ``wandb`` the newest of W&B's
+    folders of it, ``wandb_address`` its page in W&B; None where there is none.
     """
 
     run_id: str | None
@@ -42,6 +44,7 @@ class Run:
     problem: str | None = None
     folder: Path | None = None
     wandb: Path | None = None
+    wandb_address: str | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def read_stores(roots: Sequence[Path]) -> Contents:
     """Read all runs and studies; what is broken becomes a problem and the rest goes on.
 
     A run that lies in several stores is taken from the first that has its record. Studies of one name are joined, and
-    what the first store declares counts first.
+    what was declared first counts, in whichever store.
     """
     runs: dict[str, Run] = {}
     studies: dict[str, Study] = {}
@@ -65,7 +68,7 @@ def read_stores(roots: Sequence[Path]) -> Contents:
     for root in roots:
         wandb = wandb_folders(root)
         for folder in Store(root).runs():
-            run = replace(read_run(folder, root), folder=folder.path, wandb=wandb.get(folder.path.name))
+            run = replace(_addressed(folder, root), folder=folder.path, wandb=wandb.get(folder.path.name))
             if run.state == "broken":
                 problems.append(str(run.error))
             if run.problem is not None:
@@ -76,7 +79,10 @@ def read_stores(roots: Sequence[Path]) -> Contents:
                     problems.append(f"{folder.path.name} has two different records: the one in the first folder counts")
             elif known is None or run.record is not None:
                 runs[folder.path.name] = run
-        for path in sorted(Store(root).studies.glob("*.json")):
+        studies_there = Store(root).studies
+        if studies_there.exists() and not studies_there.is_dir():
+            problems.append(f"{studies_there.name}: it is a file where the studies' folder should be")
+        for path in sorted(studies_there.glob("*.json")):
             try:
                 study = _named_study(path)
             except RecordError as error:
@@ -89,16 +95,17 @@ def read_stores(roots: Sequence[Path]) -> Contents:
 
 
 def _joined(first: Study, second: Study) -> Study:
-    """Both stores' jobs; a declaration that both have is the first's."""
-    known = {declared.digest for declared in first.declared}
-    added = [declared for declared in second.declared if declared.digest not in known]
-    return replace(first, jobs=[*first.jobs, *second.jobs], declared=[*first.declared, *added])
+    """Both stores' jobs, and declarations in the order of time; what both declare was declared the first time."""
+    declared: dict[str, Declaration] = {}
+    for one in sorted([*first.declared, *second.declared], key=lambda declaration: declaration.time):
+        declared.setdefault(one.digest, one)
+    return replace(first, jobs=[*first.jobs, *second.jobs], declared=list(declared.values()))
 
 
 def wandb_folders(root: Path) -> dict[str, Path]:
     """W&B's newest folder of each run, beside the runs of the store.
 
-    A run of a W&B agent has another id there and is not found.
+    A run of a W&B agent has another id there and is not found; it has an address.
     """
     return {path.name.rpartition("-")[2]: path for path in sorted((root / "wandb").glob("*run-*-*"), key=_begun)}
 
@@ -142,6 +149,18 @@ def read_run(folder: RunFolder, root: Path) -> Run:
         packed=packed,
         problem=problem,
     )
+
+
+def _addressed(folder: RunFolder, root: Path) -> Run:
+    """The run with its page in W&B; an address that cannot be read is a problem and costs nothing else."""
+    run = read_run(folder, root)
+    try:
+        return replace(run, wandb_address=read_address(folder.path))
+    except RecordError as error:
+        problem = _relative(error, root)
+    except OSError as error:
+        problem = f"{folder.path.name}/{FILE}: {error.strerror}"
+    return replace(run, problem=problem if run.problem is None else f"{run.problem}; {problem}")
 
 
 def _without_record(folder: RunFolder) -> Run:

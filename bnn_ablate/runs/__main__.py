@@ -40,7 +40,8 @@ WORDS choose runs: ids, of which four digits or more are enough, or filters that
 retry goes on from the checkpoint of a failed run, and trains a diverged one from its start, with what it left put
 aside. It takes runs of other states where state= names them. remove by filters keeps runs with a result unless state=
 names theirs (state=done), and asks for their number. export replaces a file only if it is an earlier export. copy
-takes records, diagnostics, evaluations and the files of the studies; a different result in DIR stops it beforehand.
+takes records, failures, diagnostics, evaluations, addresses in W&B and the studies' files; a different result in DIR
+stops it beforehand.
 
 --json writes accuracies as fractions, as records have them, and nothing else to standard output. Exit status: 0;
 1 where something could not be read or done; 2 if the command is wrong; 130 after Ctrl-C.

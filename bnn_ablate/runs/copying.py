@@ -21,7 +21,9 @@ from bnn_ablate.store import Store
 from bnn_ablate.study import Study, read_study, study_path
 
 #: What is copied of a run, where it is there; the record comes last, because it says that the run is whole.
-FILES = ("diagnostics.csv", "scaling_error.json", "evaluations/*.json", "record.json")
+FILES = ("diagnostics.csv", "scaling_error.json", "wandb.json", "evaluations/*.json", "record.json")
+#: States without a record that are outcomes all the same: of them the status is copied, with its reason.
+OUTCOMES = ("failed", "diverged")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Copy:
 
 
 def copy(words: Words, listing: Listing, to: Path) -> int:
-    """Copy the chosen done runs and their studies' files into the store ``to``. Returns the exit status.
+    """Copy the chosen runs that are done, failed or diverged, and their studies' files. Returns the exit status.
 
     Everything is compared before anything is written. Raises RunsError where ``to`` is no other store, has another
     result of a run, or cannot be written.
@@ -46,6 +48,7 @@ def copy(words: Words, listing: Listing, to: Path) -> int:
         raise RunsError(f"{to} is the store that is copied from: give another folder")
     entries = chosen(words, listing)
     copies = [_of_run(entry, entry.record, to) for entry in entries if entry.record is not None]
+    copies += [_of_outcome(entry, to) for entry in entries if entry.state in OUTCOMES]
     copies.append(_of_studies(_studies(words, entries), listing, to))
     written = _write(copies)
     for line in _told(copies, written, entries, to):
@@ -66,6 +69,14 @@ def _of_run(entry: Entry, own: Record, to: Path) -> Copy:
     found = [source for pattern in FILES for source in sorted(entry.folder.path.glob(pattern))]
     pairs = [(source, there.path / source.relative_to(entry.folder.path)) for source in found]
     return Copy(name=entry.id, files=tuple(pair for pair in pairs if not pair[1].exists()), known=record is not None)
+
+
+def _of_outcome(entry: Entry, to: Path) -> Copy:
+    """A run that has no result and will not have one by itself, unless the other store knows of one."""
+    there = Store(to).run(entry.id).path
+    pairs = [(entry.folder.path / name, there / name) for name in ("diagnostics.csv", "status.json")]
+    known = any((there / name).exists() for name in ("record.json", "status.json"))
+    return Copy(name=entry.id, files=() if known else tuple(pair for pair in pairs if pair[0].exists()))
 
 
 def _studies(words: Words, entries: Sequence[Entry]) -> list[str]:
@@ -126,7 +137,7 @@ def _told(copies: Sequence[Copy], written: dict[str, int], entries: Sequence[Ent
     there = sum(one.known for one in copies)
     if there:
         yield f"{counted(there, 'record')} there before, with the same result"
-    others = Counter(entry.state for entry in entries if entry.record is None)
+    others = Counter(entry.state for entry in entries if entry.record is None and entry.state not in OUTCOMES)
     if others:
         told = ", ".join(f"{number} {state}" for state, number in sorted(others.items()))
         yield f"{counted(others.total(), 'run')} without a record left out: {told}"

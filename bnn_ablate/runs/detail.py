@@ -63,6 +63,8 @@ def _facts(entry: Entry, now: datetime, width: int) -> list[str]:
     if record is not None:
         _tell_record(record, entry.run.packed, tell)
     tell("files", ", ".join(f"{name} {size_text(size)}" for name, size in file_sizes(entry.folder.path).items()))
+    if entry.run.wandb_address is not None:
+        tell("W&B", entry.run.wandb_address)
     for place in wandb_folders(entry):
         tell("W&B", f"{place.name.rpartition('-')[2]} ({place})")
     return lines
@@ -128,6 +130,7 @@ def show_json(entry: Entry) -> dict[str, Any]:
         "packed": None if entry.run.packed is None else asdict(entry.run.packed),
         "curve": [asdict(row) for row in entry.curve],
         "files": file_sizes(entry.folder.path),
+        "wandb_address": entry.run.wandb_address,
         "wandb": [str(path) for path in wandb_folders(entry)],
         "output": output_tail(entry.folder.path),
     }

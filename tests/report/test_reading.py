@@ -91,15 +91,16 @@ def declaration(**changes: Any) -> Declaration:
     return Declaration(**{**values, **changes})
 
 
-def test_of_one_study_in_two_stores_the_first_ones_declaration_counts(tmp_path: Path) -> None:
+def test_of_one_study_in_two_stores_what_was_declared_first_counts(tmp_path: Path) -> None:
     first, second = make_record(seed=0), make_record(seed=1)
-    for place, record, margin in (("a", first, 0.5), ("b", second, 2.0)):
+    for place, record, month in (("a", first, 2), ("b", second, 1)):
         put_done(tmp_path / place, record)
         jobs = [Job(overrides=[f"seed={record.seed}"], run_id=record.run_id)]
-        plan_jobs(Store(tmp_path / place).studies, "s", jobs, declaration(margin=margin))
-    for order, margins in (("ab", [0.5, 2.0]), ("ba", [2.0, 0.5])):
+        declared = declaration(margin=float(month), time=f"2026-0{month}-01T00:00:00+00:00")
+        plan_jobs(Store(tmp_path / place).studies, "s", jobs, declared)
+    for order in ("ab", "ba"):
         study = read_stores([tmp_path / place for place in order]).studies["s"]
-        assert [declared.margin for declared in study.declared] == margins
+        assert [declared.margin for declared in study.declared] == [1.0, 2.0]
         assert {job.run_id for job in study.jobs} == {first.run_id, second.run_id}
 
 
@@ -118,6 +119,11 @@ def test_a_run_knows_its_folder_and_the_newest_one_of_wandb(tmp_path: Path) -> N
     assert runs[record.run_id].folder == tmp_path / record.run_id
     assert runs[record.run_id].wandb == tmp_path / "wandb" / f"offline-run-20260301_000000-{record.run_id}"
     assert runs[other.run_id].wandb is None
+
+
+def test_a_file_in_the_place_of_the_studies_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "studies").write_text("")
+    assert read_stores([tmp_path]).problems == ("studies: it is a file where the studies' folder should be",)
 
 
 def test_a_study_that_cannot_be_opened_is_a_problem(tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from factories import digest, make_record, packed, put_done, put_status, put_study
 
-from bnn_ablate.report.grid import Grid
+from bnn_ablate.report.grid import Entry, Grid
 from bnn_ablate.report.pages import tables
 from bnn_ablate.report.run_list import runs_grid
 from bnn_ablate.report.runs import read_stores
 from bnn_ablate.store import Store
 from bnn_ablate.study import Job, plan_jobs
+from bnn_ablate.wandb_address import write_address
 
 
 def listed(*roots: Path, out: Path) -> Grid:
@@ -63,6 +65,24 @@ def test_links_go_from_the_report_to_the_folder_wherever_it_is_written(tmp_path:
         assert row["run_id"].link == f"{way}/{done.run_id}/"
         assert row["wandb"].link == f"{way}/wandb/offline-run-1-{done.run_id}/"
         assert row["wandb"].text == "offline"
+
+
+@pytest.mark.parametrize(
+    ("address", "more"),
+    [("https://wandb.ai/someone/bits/runs/r1", ""), ("http://here:8080/a/b/runs/r1", "http://here:8080/a/b/runs/r1")],
+)
+def test_a_run_with_an_address_leads_there_and_not_to_its_folder(tmp_path: Path, address: str, more: str) -> None:
+    """The page has no links of http: there the address can be read."""
+    done = put_done(tmp_path, make_record())
+    (tmp_path / "wandb" / f"run-1-{done.run_id}").mkdir(parents=True)
+    before = listed(tmp_path, out=tmp_path)
+    assert (before.columns[-1].key, before.rows[0][-1].text) == ("wandb", "folder")
+    write_address(tmp_path / done.run_id, address)
+    online = Entry(text="online", value=address, link=address, more=more)
+    assert listed(tmp_path, out=tmp_path).rows[0][-1] == online
+    (tmp_path / "wandb" / f"run-1-{done.run_id}").rmdir()
+    grid = listed(tmp_path, out=tmp_path)
+    assert (grid.columns[-1].key, grid.rows[0][-1]) == ("wandb", online)
 
 
 def test_a_row_opens_to_the_whole_configuration_and_how_it_was_made(tmp_path: Path) -> None:

@@ -183,6 +183,17 @@ def test_files_of_an_earlier_report_go_and_those_of_people_stay(tmp_path: Path) 
     assert (out / "tables" / "pair.md").exists()
 
 
+def test_a_file_of_somebody_else_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put_pair(tmp_path / "runs")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.md").write_text("mine")
+    assert make_report(tmp_path / "runs", out=out) == 2
+    assert "index.md is there and no report made it: move it, or choose another folder" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["index.md"]
+    assert (out / "index.md").read_text() == "mine"
+
+
 def test_a_list_of_files_that_somebody_wrote_removes_nothing_elsewhere(tmp_path: Path) -> None:
     put_pair(tmp_path / "runs")
     (tmp_path / "out").mkdir()

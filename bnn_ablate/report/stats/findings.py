@@ -104,7 +104,7 @@ def judge(estimate: Estimate, expected: Expectation, margin: float, family: int 
     equal     90 % interval inside (-margin, margin)   95 % interval wholly above margin, or wholly below -margin
     no_gain   90 % interval below margin               95 % interval wholly above margin
     at_least  90 % interval above -margin              95 % interval wholly below -margin
-    gain      95 % interval wholly above 0             90 % interval below margin, and not above 0
+    gain      95 % interval wholly above 0             90 % interval below margin, and holds 0 or lies below it
     ========  =======================================  ================================================================
 
     Else undecided; "no verdict" where there is no interval. A gain that holds is told to be relevant where the 95 %
@@ -136,6 +136,7 @@ WHY = {
     "gain": "{outer} lies above 0",
     "small gain": "{outer} lies above 0, the gain is smaller than the margin of {margin}",
     "loss": "{outer} lies below 0",
+    "likely loss": "{inner} lies below 0",
     "no gain": "{inner} does not reach the margin of {margin} and holds 0",
     "gain open": "{outer} holds 0, and a gain of {margin} is not ruled out",
     "hint": "{outer} holds 0, {inner} does not",
@@ -154,7 +155,7 @@ def _rule(
             return "undecided", "gain open"
         if narrow[0] > 0:
             return "undecided", "hint"
-        return "contradicted", "loss" if wide[1] < 0 else "no gain"
+        return "contradicted", "loss" if wide[1] < 0 else "likely loss" if narrow[1] < 0 else "no gain"
     if expected in ("equal", "no_gain") and wide[0] > margin:
         return "contradicted", "beyond"
     if expected in ("equal", "at_least") and wide[1] < -margin:

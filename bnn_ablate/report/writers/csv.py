@@ -20,6 +20,7 @@ def to_csv(grid: Grid) -> str:
     A numeric column holds numbers, and NA where there is none; the reason is in the other formats. A text that is no
     number and begins as a formula of a spreadsheet does is written behind an apostrophe.
     """
+    grid = grid.seen_by("csv")
     marked = [any(row[place].mark for row in grid.rows) for place in range(len(grid.columns))]
     lines = [[text for column, has in zip(grid.columns, marked, strict=True) for text in _keys(column, has)]]
     for row in grid.rows:

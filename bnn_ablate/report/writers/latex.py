@@ -23,6 +23,7 @@ def to_latex(grid: Grid) -> str:
 
     Wide columns are left out, and so are links and what is shown on demand.
     """
+    grid = grid.seen_by("people")
     places = [place for place, column in enumerate(grid.columns) if not column.wide]
     columns = [grid.columns[place] for place in places]
     rows = [[row[place] for place in places] for row in grid.rows]

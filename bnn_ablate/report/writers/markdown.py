@@ -14,6 +14,7 @@ def to_markdown(grid: Grid) -> str:
 
     Whatever comes from records is shown as it is and cannot become markup.
     """
+    grid = grid.seen_by("people")
     lines = [f"# {markdown(grid.title)}", ""]
     if grid.above:
         lines += [markdown(grid.above), ""]
