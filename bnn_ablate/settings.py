@@ -227,7 +227,7 @@ def check_study(name: str) -> None:
         raise SettingsError(f"study={name} becomes the name of a file: use letters, digits, - and _")
     if len(name) > LONGEST_STUDY:
         raise SettingsError(
-            f"study={name} has {len(name)} letters and becomes part of names of files: use {LONGEST_STUDY}"
+            f"study={name} has {len(name)} letters and becomes part of names of files: use at most {LONGEST_STUDY}"
         )
 
 

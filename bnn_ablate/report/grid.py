@@ -9,6 +9,9 @@ from typing import Literal
 #: How an entry is meant, for the page's colours; never the only sign of it, the text says it too.
 Tone = Literal["", "holds", "contradicted", "undecided", "not run", "problem"]
 
+#: Figures of one kind are read in one way: :data:`bnn_ablate.report.charts.reading.HOW` says how.
+ChartKind = Literal["waterfall", "effects", "interactions", "cost", "curves", "authors", "flips"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
@@ -75,10 +78,14 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A figure as whole files, the same bytes for the same records. ``caption`` says how to read it."""
+    """A figure as whole files, the same bytes for the same records.
+
+    ``caption`` says what is particular to this one; how all of its ``kind`` are read stands once on the page.
+    """
 
     name: str
     title: str
+    kind: ChartKind
     caption: str
     svg: bytes
     pdf: bytes
@@ -86,12 +93,16 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the page. ``anchor`` is its id; ``text`` are paragraphs; ``parts`` stand in their order."""
+    """A part of the page. ``anchor`` is its id; ``text`` are paragraphs; ``parts`` stand in their order.
+
+    A ``folded`` one opens when a person asks for it, and is not in the contents.
+    """
 
     anchor: str
     title: str
     text: tuple[str, ...] = ()
     parts: tuple[Grid | Chart | Section, ...] = ()
+    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

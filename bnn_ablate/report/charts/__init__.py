@@ -14,6 +14,7 @@
     curves        test accuracy and sign flips by epoch
     authors       a cell's curve over one that the authors logged
     study         all charts of a study
+    reading       how each kind is read, for the page
 
 Functions that build a figure are apart from writing it, so that tests read what stands where.
 """

@@ -24,13 +24,7 @@ PANEL_WIDTH, PANEL_HEIGHT, LEFT, FOOT = 66.0, 34.0, 14.0, 11.0
 A_ROW, A_PAGE = 2, 8
 THEIRS: dict[str, Any] = {"color": BLACK, "linestyle": "-", "linewidth": 0.9}
 
-CAPTION = (
-    "Top-1 on the test set against the share of the training that is done, because the trainings have different "
-    "lengths. Black: one run of the authors (seed 123), as they logged its accuracy after each epoch; where the log "
-    "says an epoch twice because the run was resumed, the later line counts. Blue: ours, the mean over seeds, and each "
-    "seed as a thin line. The scopes differ, as each panel's key says, and so do the recipes: the picture compares "
-    "how trainings go, not what they reach.{names} Source: the authors' logs (hpi-xnor/BMXNet-v2-wiki)."
-)
+SOURCE = "Source of theirs: the authors' logs (hpi-xnor/BMXNet-v2-wiki)."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +81,8 @@ def authors_charts(table: Table, effects: StudyEffects | None, pairs: Iterable[t
                 authors_figure(panels[start : start + A_PAGE]),
                 name=f"{table.name}.authors{number}",
                 title=f"{table.name}: our curves over the authors'",
-                caption=CAPTION.format(names=f" Above each panel: {axes} of the cell." if axes else ""),
+                kind="authors",
+                caption=(f"Above each panel: {axes} of the cell. " if axes else "") + SOURCE,
             )
         )
     return charts

@@ -13,21 +13,11 @@ from bnn_ablate.report.charts.lines import MOST, Line, lines_figure
 from bnn_ablate.report.charts.style import make_chart
 from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.grid import Chart
+from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.tables import Table
 
 #: Of a run, by its id: the share of latent signs that flipped in each epoch, counted from 1; empty where none is known.
 Flips = Callable[[str], Mapping[int, float]]
-
-CURVES = (
-    "Top-1 on the test set after each epoch, as recorded; it chose nothing, and the result is the last epoch's. Thick "
-    "with markers: the mean over the cell's seeds, thin: each seed. Where thin lines of two cells mix, so would their "
-    "next runs."
-)
-FLIPS = (
-    "Share of all latent weights whose sign after an epoch is another one than before it (in the first epoch: than at "
-    "the start). Thick with markers: the mean over the cell's seeds, thin: each seed. A share that stays high says "
-    "that weights still swing around zero; one that falls to nothing, that the binary network no longer changes."
-)
 
 
 def curves_chart(table: Table, effects: StudyEffects | None) -> Chart | None:
@@ -43,7 +33,8 @@ def curves_chart(table: Table, effects: StudyEffects | None) -> Chart | None:
         lines_figure(lines[:MOST], "test top-1, %", naming(table, effects)),
         name=f"{table.name}.curves",
         title=f"{table.name}: test accuracy by epoch",
-        caption=CURVES + undrawn(table) + _cut(lines),
+        kind="curves",
+        caption=_drawn(lines) + undrawn(table),
     )
 
 
@@ -70,7 +61,8 @@ def flips_chart(table: Table, effects: StudyEffects | None, flips: Flips) -> Cha
         lines_figure(lines[:MOST], "flipped signs, %", naming(table, effects), from_zero=True),
         name=f"{table.name}.flips",
         title=f"{table.name}: signs that flip in an epoch",
-        caption=FLIPS + undrawn(table) + unknown + _cut(lines),
+        kind="flips",
+        caption=_drawn(lines) + undrawn(table) + unknown,
     )
 
 
@@ -96,5 +88,10 @@ def read_flips(path: Path) -> dict[int, float]:
     return found
 
 
-def _cut(lines: Sequence[Line]) -> str:
-    return f" The first {MOST} of {len(lines)} cells in the order of the table." if len(lines) > MOST else ""
+def _drawn(lines: Sequence[Line]) -> str:
+    """How many cells and runs are drawn."""
+    shown = lines[:MOST]
+    runs = counted(sum(len(line.seeds) for line in shown), "run")
+    if len(shown) < len(lines):
+        return f"The first {len(shown)} of {len(lines)} cells in the order of the table, {runs}."
+    return f"{counted(len(shown), 'cell')}, {runs}."

@@ -32,19 +32,6 @@ MOST_PAGES = 2
 N_AT, FINDING_AT = 47.0, 40.0
 LONGEST_LABEL = 52.0
 
-CAPTION = (
-    "Each line is one change, read from left to right as before → after: the point is its effect on top-1 in points, "
-    "the thin line its 95 % interval, the thick one its 90 % interval. Right of the zero line the change helps. A thin "
-    "line clear of zero is a sign of a difference, a thick one inside the grey band (the margin, ±{margin:g} points) a "
-    "sign that both are equally good. The finding says what holds after all effects of its kind are counted (Holm), so "
-    "that a line just clear of zero may be undecided. n is the number of runs in the thinnest of the cells. "
-    "{kind}{hollow}"
-)
-KINDS = {
-    "simple": "All other axes are at their baselines.",
-    "main": "Means over the options of all other axes; where two axes interact, see their simple effects instead.",
-}
-HOLLOW = " Hollow points have no interval, because nothing was repeated or the seeds did not differ at all."
 REMARK = "†"
 
 
@@ -56,14 +43,14 @@ def effects_charts(study: StudyEffects, effects: Sequence[Effect]) -> list[Chart
     charts = []
     for number, page in enumerate(pages, start=1):
         kind = page[0].kind
-        hollow = HOLLOW if any(effect.estimate.interval(0.95) is None for effect in page) else ""
         of = f" ({number} of {len(pages)})" if len(pages) > 1 else ""
         charts.append(
             make_chart(
                 effects_figure(page, study.margin),
                 name=f"{study.study}.{kind}-effects" + (f"-{number}" if len(pages) > 1 else ""),
                 title=f"{study.study}: {kind} effects{of}",
-                caption=CAPTION.format(margin=study.margin, kind=KINDS[kind], hollow=hollow) + cut + remarks(page),
+                kind="effects",
+                caption=f"The margin is ±{study.margin:g} points.{cut}" + remarks(page),
             )
         )
     return charts

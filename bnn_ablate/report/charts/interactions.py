@@ -8,31 +8,24 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnn_ablate.report.charts.effects import HOLLOW
 from bnn_ablate.report.charts.key import draw_key, look
 from bnn_ablate.report.charts.marginals import Marginals, marginals
 from bnn_ablate.report.charts.style import GREY, LINE, WIDTH, drawn, fitted, make_chart, panel, sheet, signed
 from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.grid import Chart
+from bnn_ablate.report.numbers import joined
 from bnn_ablate.report.tables import Table
 
 #: Two panels stand side by side, three rows of them on a page.
-PANEL_WIDTH, PANEL_HEIGHT, LEFT, ABOVE, AXIS, GAP = 66.0, 42.0, 14.0, 6.0, 10.0, 4.0
+PANEL_WIDTH, PANEL_HEIGHT, LEFT, ABOVE, AXIS, GAP = 66.0, 42.0, 14.0, 6.0 + LINE, 10.0, 4.0
 A_ROW, A_PAGE, MOST = 2, 6, 12
 #: Share of the distance of two options by which lines stand apart, so that their intervals do.
 APART = 0.07
 
-CAPTION = (
-    "Mean top-1 for each option of one axis (along x) and of another (the lines). Parallel lines: the choice does the "
-    "same beside each option of the other. Bars are 95 % intervals of the means, from the spread of all runs of the "
-    "study; what may be said of the interaction itself stands above each panel (by how many points the effect of one "
-    "axis differs between two options of the other, and its 95 % interval).{hollow}{left_out}"
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """``along`` is the axis on x, ``lines`` the other; ``said`` stands above."""
+    """``along`` is the axis on x, ``lines`` the other; what is ``said`` of both stands above, below their names."""
 
     along: str
     lines: str
@@ -42,6 +35,10 @@ class Panel:
     #: Whether the means are by (along, lines) or by (lines, along).
     turned: bool
     said: str
+
+    @property
+    def pair(self) -> str:
+        return f"{self.along} and {self.lines}"
 
 
 def interaction_charts(table: Table, study: StudyEffects) -> list[Chart]:
@@ -53,9 +50,8 @@ def interaction_charts(table: Table, study: StudyEffects) -> list[Chart]:
     for start in range(0, len(panels), A_PAGE):
         page = panels[start : start + A_PAGE]
         number = f"-{start // A_PAGE + 1}" if len(panels) > A_PAGE else ""
-        hollow = any(mean.half_width is None for one in page for mean in one.marginals.means.values())
         left_out = [
-            f" {one.along} and {one.lines}: over {one.marginals.kept} of {one.marginals.asked} combinations of the "
+            f" {one.pair}: over {one.marginals.kept} of {one.marginals.asked} combinations of the "
             "other axes, because the others lack a cell."
             for one in page
             if one.marginals.kept < one.marginals.asked
@@ -65,7 +61,8 @@ def interaction_charts(table: Table, study: StudyEffects) -> list[Chart]:
                 interactions_figure(page),
                 name=f"{study.study}.interactions{number}",
                 title=f"{study.study}: interactions",
-                caption=CAPTION.format(hollow=HOLLOW if hollow else "", left_out="".join(left_out)) + cut,
+                kind="interactions",
+                caption=f"Pairs of axes: {joined([one.pair for one in page])}.{''.join(left_out)}{cut}",
             )
         )
     return charts
@@ -157,5 +154,8 @@ def _draw(axes: Axes, one: Panel) -> None:
     axes.grid(axis="y")
     axes.set_ylabel("top-1, %")
     axes.set_xlabel(fitted(one.along, PANEL_WIDTH), labelpad=2)
-    said = fitted(one.said, PANEL_WIDTH + 4)
-    axes.text(0, 1 + 2.5 / PANEL_HEIGHT, said, transform=axes.transAxes, color=GREY)
+    for above, text, look_of in (
+        (2.5 + LINE, one.pair, {"weight": "bold"}),
+        (2.5, one.said, {"color": GREY}),
+    ):
+        axes.text(0, 1 + above / PANEL_HEIGHT, fitted(text, PANEL_WIDTH + 4), transform=axes.transAxes, **look_of)

@@ -23,7 +23,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
 from bnn_ablate.report.effects.signed import points as signed_points
-from bnn_ablate.report.grid import Chart
+from bnn_ablate.report.grid import Chart, ChartKind
 from bnn_ablate.report.numbers import one_line
 
 Arguments = ParamSpec("Arguments")
@@ -153,16 +153,16 @@ def signed(points: float) -> str:
     return signed_points(points).replace("-", "\N{MINUS SIGN}")
 
 
-def make_chart(figure: Figure, *, name: str, title: str, caption: str) -> Chart:
+def make_chart(figure: Figure, *, name: str, title: str, kind: ChartKind, caption: str) -> Chart:
     """The figure as whole SVG and PDF files, without dates, versions or names of machines in them."""
     with drawing(salt=name):
         svg, pdf = io.BytesIO(), io.BytesIO()
-        for canvas, file, kind, keys in (
+        for canvas, file, ending, keys in (
             (FigureCanvasSVG(figure), svg, "svg", ("Creator", "Date", "Format", "Type")),
             (FigureCanvasPdf(figure), pdf, "pdf", ("Creator", "CreationDate", "Producer")),
         ):
-            canvas.print_figure(file, format=kind, metadata=dict.fromkeys(keys))
-    return Chart(name=name, title=title, caption=caption, svg=_plain(svg.getvalue()), pdf=pdf.getvalue())
+            canvas.print_figure(file, format=ending, metadata=dict.fromkeys(keys))
+    return Chart(name=name, title=title, kind=kind, caption=caption, svg=_plain(svg.getvalue()), pdf=pdf.getvalue())
 
 
 def _plain(svg: bytes) -> bytes:

@@ -33,12 +33,6 @@ BAR = 0.62
 CHANGE_AT, FINDING_AT = 44.0, 40.0
 LONGEST_LABEL = 56.0
 
-CAPTION = (
-    "The first row is the baseline ({baseline}) with its 95 % interval. Each row below makes one change to it, and "
-    "only that one: the bar leads from the baseline's mean top-1 to where the change takes it (full blue: up, hatched: "
-    "down), and the line on its end is the 95 % interval of the change. Changes do not add up from row to row.{cut}"
-)
-
 
 def waterfall_chart(table: Table, study: StudyEffects) -> Chart | None:
     """The chart of a study that changes one thing at a time; None for others, and where the baseline has no result."""
@@ -48,15 +42,14 @@ def waterfall_chart(table: Table, study: StudyEffects) -> Chart | None:
     if not one_factor or not study.simple or baseline is None:
         return None
     most = int((HEIGHT - HEAD - FOOT) / ROW) - 1
+    cut = f" The first {most} of {len(study.simple)} changes." if len(study.simple) > most else ""
+    baseline_words = ", ".join(f"{axis}={option}" for axis, option in study.baseline.items())
     return make_chart(
         waterfall_figure(baseline, study.simple[:most]),
         name=f"{study.study}.waterfall",
         title=f"{study.study}: from the baseline, one change at a time",
-        caption=CAPTION.format(
-            baseline=", ".join(f"{axis}={option}" for axis, option in study.baseline.items()),
-            cut=f" The first {most} of {len(study.simple)} changes." if len(study.simple) > most else "",
-        )
-        + remarks(study.simple[:most]),
+        kind="waterfall",
+        caption=f"The baseline is {baseline_words}.{cut}" + remarks(study.simple[:most]),
     )
 
 

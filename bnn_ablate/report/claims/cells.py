@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import isclose
 
-from bnn_ablate.report.claims.declared import Contrast, Scope
+from bnn_ablate.report.claims.declared import Contrast
 
 #: Only cells with a record say these: where one says nothing they are no difference.
 OF_RECORDS = ("data.checksum", "results_version")
@@ -23,11 +23,15 @@ Leaves = Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A cell as contrasts see it. ``leaves`` is empty where nobody knows; size (bits) and combined MACs of a record."""
+    """A cell as contrasts see it. ``leaves`` is empty where nobody knows.
+
+    Size (bits), combined MACs and the numbers of training and test ``images`` are a record's.
+    """
 
     leaves: Leaves
     size: float | None = None
     macs: float | None = None
+    images: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,11 @@ def best_context(matches: Sequence[Match], cells: Sequence[Candidate], baseline:
     return [match for match in matches if match.context == nearest.context]
 
 
-def in_scope(contrast: Contrast, match: Match, cells: Sequence[Candidate], scope: Scope) -> bool:
-    """Whether the cells have the settings of a scope; of a setting that the contrast changes, one of them at least."""
-    for key, option in scope.settings.items():
-        having = [_same(cells[place].leaves.get(key), option) for place in match.cells]
-        if not (any(having) if is_free(key, contrast) else all(having)):
-            return False
-    return True
+def sides(contrast: Contrast) -> list[dict[str, str]]:
+    """What each cell of a match has of the contrast's own settings, in the match's order."""
+    if not contrast.compared_at:
+        return [dict(contrast.before), dict(contrast.after)]
+    return [{**side, **at} for at in contrast.compared_at for side in (contrast.before, contrast.after)]
 
 
 def is_free(key: str, contrast: Contrast) -> bool:
@@ -121,7 +123,7 @@ def _sets(
         having = [place for place in places if _has(cells[place].leaves, at)]
         before = [place for place in having if _has(cells[place].leaves, contrast.before)]
         after = [place for place in having if _has(cells[place].leaves, contrast.after)]
-        return [(b, a) for b, a in product(before, after) if b != a and _in_ratio(contrast, cells[b], cells[a])]
+        return [(b, a) for b, a in product(before, after) if b != a and _resized(contrast, cells[b], cells[a])]
 
     if not contrast.compared_at:
         yield from (((before, -1), (after, 1)) for before, after in pairs({}))
@@ -147,12 +149,27 @@ def number(text: str) -> float | None:
         return None
 
 
-def _in_ratio(contrast: Contrast, before: Candidate, after: Candidate) -> bool:
+def _resized(contrast: Contrast, before: Candidate, after: Candidate) -> bool:
     for key, ratio in contrast.ratio.items():
         first, second = number(before.leaves.get(key, "")), number(after.leaves.get(key, ""))
         if first is None or second is None or not isclose(second, ratio * first):
             return False
+    if contrast.equal_epochs:
+        whole = epochs_in_all(before.leaves)
+        return whole is not None and whole == epochs_in_all(after.leaves)
     return True
+
+
+def epochs_in_all(leaves: Leaves) -> float | None:
+    """Those of the run and of the float network that it trained first; None where a checkpoint was given."""
+    own = number(leaves.get("recipe.epochs", ""))
+    if own is None or leaves.get("pretrain") == "none":
+        return own
+    if leaves.get("pretrain") == "file" or leaves.get("pretrain.from", "null") != "null":
+        return None
+    # null, or nothing, stands for the run's own recipe
+    first = number(leaves["pretrain.recipe.epochs"]) if "pretrain.recipe.epochs" in leaves else own
+    return None if first is None else own + first
 
 
 def _one_origin(members: Iterable[Candidate]) -> bool:

@@ -85,6 +85,10 @@ class Contrast:
     same: list[str] = field(default_factory=list)
     free: list[str] = field(default_factory=list)
     ratio: dict[str, PositiveFloat | PositiveInt] = field(default_factory=dict)
+    #: Epochs of fine-tuning and of the float network before it, taken together, are as many in both.
+    equal_epochs: bool = False
+    #: Which cell has the settings of a scope, where a ratio or equal epochs let them have different ones.
+    full_size: Literal["before", "after"] = "before"
     matched: Literal["size", "macs"] | None = None
     compared_at: list[Settings] = field(default_factory=list)
     margin: PositiveFloat = 0.5
@@ -96,8 +100,15 @@ class Contrast:
     def __post_init__(self) -> None:
         if not self.ratio and self.before == self.after:
             raise ValueError("before and after are the same: name what changes, or a ratio")
+        if self.full_size == "after" and not self.resized:
+            raise ValueError("full_size says something of a ratio or of equal_epochs alone")
         if len(self.compared_at) not in (0, 2):
             raise ValueError(f"compared_at holds {len(self.compared_at)} settings: an interaction compares two")
+
+    @property
+    def resized(self) -> tuple[str, ...]:
+        """The settings that follow from the other cell's: by a ratio, or so that epochs are equal."""
+        return (*self.ratio, *(("recipe.epochs",) if self.equal_epochs else ()))
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -105,7 +116,7 @@ class Contrast:
         keys = dict.fromkeys((*self.before, *self.after))
         differing = [key for key in keys if self.before.get(key) != self.after.get(key)]
         moderators = [key for one in self.compared_at for key in one]
-        return tuple(dict.fromkeys((*differing, *self.free, *self.ratio, *moderators)))
+        return tuple(dict.fromkeys((*differing, *self.free, *self.resized, *moderators)))
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -138,11 +149,24 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class Images:
+    """How many images a data set has, which tells it from a part of it and from another one of its format."""
+
+    train: PositiveInt
+    test: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Scope:
-    """Settings at which the paper made its claims."""
+    """Options at which the paper made its claims, as on the command line: all of them have the values of conf/.
+
+    ``varied`` are those of which the paper's runs had several.
+    """
 
     title: Text
     settings: Settings
+    varied: dict[str, list[Leaf] | Literal["any"]] = field(default_factory=dict)
+    images: Images | None = None
     #: What the command of a sweep needs beside its name.
     options: Text | None = None
 
@@ -180,6 +204,7 @@ _KINDS: dict[str, Any] = {
     "said": Said,
     "contrasts": Contrast,
     "scopes": Scope,
+    "images": Images,
     **dict.fromkeys(("published_for", "published_against"), Published),
     **dict.fromkeys(("before", "after"), Figure),
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bnn_ablate.report.effects.signed import change, interval, p_value, points, rate
-from bnn_ablate.report.effects.values import IDENTITY_CHECK, Effect, StudyEffects
+from bnn_ablate.report.effects.signed import change, interval, interval_columns, p_value, points, rate
+from bnn_ablate.report.effects.values import IDENTITY_CHECK, INTERIM, Effect, StudyEffects
 from bnn_ablate.report.grid import Column, Entry, Grid, Tone
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import DASH
@@ -17,13 +17,13 @@ MILLION = 1e6
 
 ESTIMATED = (
     Column(title="points", key="points", numeric=True),
-    Column(title="95 % interval", key="interval_95"),
-    Column(title="90 % interval", key="interval_90", wide=True),
+    *interval_columns("95 % interval", "interval_95"),
+    *interval_columns("90 % interval", "interval_90", wide=True),
     Column(title="p", key="p", numeric=True, wide=True),
     Column(title="p (Holm)", key="p_holm", numeric=True),
     Column(title="n", key="n", numeric=True),
     Column(title="finding", key="finding", filtered=True),
-    Column(title="95 % with images", key="interval_95_with_images", wide=True),
+    *interval_columns("95 % with images", "interval_95_with_images", wide=True),
     Column(title="standard error", key="se", numeric=True, wide=True),
     Column(title="df", key="df", numeric=True, wide=True),
 )
@@ -36,7 +36,7 @@ COSTS = (
     Column(title="points per ms", key="points_per_ms", numeric=True, wide=True),
 )
 
-MODEL = "top-1 of a run = mean of its cell + effect of its seed + chance, by least squares over all runs"
+MODEL = "top-1 of a run = mean of its cell + effect of its seed + chance, by least squares"
 
 
 def effect_grids(effects: StudyEffects) -> list[Grid]:
@@ -62,6 +62,7 @@ def simple_grid(effects: StudyEffects) -> Grid:
         ),
         above=f"From the baseline ({baseline}), in points of top-1.",
         notes=(
+            *effects.warnings,
             model_note(effects),
             "95 % interval: Student-t over seeds; p (Holm) below 0.05 makes a difference, the 90 % interval inside the "
             f"margin of {effects.margin:g} points makes equal.",
@@ -88,6 +89,7 @@ def main_grid(effects: StudyEffects) -> Grid:
         ),
         above="The mean over the other axes' combinations, in points of top-1.",
         notes=(
+            *effects.warnings,
             "over: combinations of the other axes that have all options of the axis. Where axes interact, a main "
             "effect is the mean of different effects: the simple effects say more.",
         ),
@@ -110,7 +112,7 @@ def interaction_grid(effects: StudyEffects) -> Grid:
             for effect in effects.interactions
         ),
         above="Both changes together less the sum of each alone, in points of top-1.",
-        notes=("over: combinations of the remaining axes that it is a mean over.",),
+        notes=(*effects.warnings, "over: combinations of the remaining axes that it is a mean over."),
     )
 
 
@@ -140,13 +142,13 @@ def _estimated(effect: Effect, planned: int | None) -> tuple[Entry, ...]:
     finding = "; ".join((effect.finding, *effect.remarks))
     return (
         Entry(text=points(estimate.value), value=estimate.value),
-        interval(estimate.interval(0.95)),
-        interval(estimate.interval(0.90)),
+        *interval(estimate.interval(0.95)),
+        *interval(estimate.interval(0.90)),
         p_value(effect.p),
         p_value(effect.p_holm),
         Entry(text=_n(effect, planned), value=estimate.n),
         Entry(text=finding, value=effect.finding, tone=_tone(effect.finding)),
-        _with_images(effect),
+        *_with_images(effect),
         *_spread(effect.estimate),
     )
 
@@ -167,19 +169,19 @@ def _spread(estimate: Estimate) -> tuple[Entry, Entry]:
     )
 
 
-def _with_images(effect: Effect) -> Entry:
+def _with_images(effect: Effect) -> tuple[Entry, ...]:
     """The wider interval where it is wider by a tenth; the CSV has it always."""
     seeds = effect.estimate.interval(0.95)
     images = effect.with_images.interval(0.95) if effect.with_images is not None else None
     if seeds is None or images is None:
-        return Entry(text=DASH)
-    entry = interval(images)
+        return interval(None)
+    told, *ends = interval(images)
     alike = images[1] - images[0] <= WIDER * (seeds[1] - seeds[0])
-    return Entry(text="as over seeds", value=entry.value) if alike else entry
+    return (Entry(text="as over seeds", value=told.value) if alike else told, *ends)
 
 
 def _tone(finding: str) -> Tone:
-    if finding in (UNDECIDED, NO_SPREAD):
+    if finding in (UNDECIDED, NO_SPREAD) or finding.startswith(INTERIM):
         return "undecided"
     return "not run" if finding in (NO_INTERVAL, IDENTITY_CHECK) else ""
 

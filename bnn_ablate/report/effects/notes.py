@@ -7,27 +7,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bnn_ablate.analysis import UNDECLARED_MARGIN, Declaration, same_option
-from bnn_ablate.report.effects.estimates import MOST_RUNS, Estimator
+from bnn_ablate.report.cells import Cell
+from bnn_ablate.report.effects.estimates import WORDS, Difference, Estimator, FittedApartError, images_of
 from bnn_ablate.report.effects.layout import Contrast, Layout
-from bnn_ablate.report.effects.values import IDENTITY_CHECK, Effect, Kind
+from bnn_ablate.report.effects.values import IDENTITY_CHECK, INTERIM, Effect, Kind
 from bnn_ablate.report.labels import UNKNOWN
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import state_word
+from bnn_ablate.report.stats.blocks import NotEstimableError
 from bnn_ablate.report.stats.findings import ALPHA
-from bnn_ablate.report.stats.spread import uneven_spread
 from bnn_ablate.report.tables import Table
+
+#: Images that are made to be quick, or made up.
+SMOKE = ("digits", "synthetic")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What notes are made of: contrasts ``without_runs`` and ``apart`` (no shared seeds) could not be estimated."""
+    """What notes are made of: contrasts ``without_runs`` and ``apart``, for a reason, could not be estimated."""
 
     table: Table
     layout: Layout
     declared: tuple[Declaration, ...]
     estimator: Estimator
     without_runs: tuple[Contrast, ...]
-    apart: tuple[Contrast, ...]
+    apart: tuple[tuple[Contrast, NotEstimableError], ...]
     effects: tuple[Effect, ...]
 
 
@@ -35,10 +39,13 @@ def effect_notes(evidence: Evidence) -> tuple[str, ...]:
     """The notes, in a fixed order; each only where it applies."""
     return (
         *_declaration(evidence),
+        *_interim(evidence),
         *_seeds(evidence),
         *_no_chance(evidence),
         *_missing(evidence),
         *_not_estimated(evidence),
+        *_fitted_apart(evidence),
+        *_mixed_images(evidence),
         *_diverged(evidence),
         *_uneven(evidence),
         *_families(evidence),
@@ -102,6 +109,15 @@ def _options(options: Mapping[str, str]) -> str:
     return ", ".join(f"{axis}={option}" for axis, option in options.items()) if options else "the first cell"
 
 
+def _interim(evidence: Evidence) -> list[str]:
+    if not any(effect.finding.startswith(INTERIM) for effect in evidence.effects):
+        return []
+    return [
+        "interim: some of the declared seeds are neither done nor lost, and there is no finding before they are. Who "
+        "looks at an interval and goes on until it pleases finds differences that are not there."
+    ]
+
+
 def _seeds(evidence: Evidence) -> list[str]:
     found = []
     added = sorted({seed for effect in evidence.effects for seed in effect.added_seeds})
@@ -122,22 +138,20 @@ def _seeds(evidence: Evidence) -> list[str]:
 
 def _no_chance(evidence: Evidence) -> list[str]:
     """Where nothing tells chance from effect; what more seeds cost stands below the table of the cells."""
-    fit = evidence.estimator.fit
-    if fit is not None and fit.sd is None:
+    parts = evidence.estimator.parts
+    if parts and all(part.fit.sd is None for part in parts):
         return ["Nothing repeats, so that chance cannot be told from effect: no interval and no finding."]
-    if any(effect.estimate.n == 1 and effect.estimate.se is None for effect in evidence.effects):
-        return ["A difference from a single run has no interval and no finding."]
+    if any(effect.estimate.n == 1 for effect in evidence.effects):
+        return ["An effect of which one cell has a single run has no interval and no finding."]
     return []
 
 
 def _missing(evidence: Evidence) -> list[str]:
     """Cells without a result, by what became of their runs."""
     table, by_state = evidence.table, dict[str, list[str]]()
-    for cell, row in zip(table.cells, table.labels.rows, strict=True):
+    for place, cell in enumerate(table.cells):
         if not cell.records:
-            pairs = zip(table.labels.columns, row, strict=True)
-            name = " ".join(f"{axis}={option}" for axis, option in pairs if option != UNKNOWN)
-            by_state.setdefault(state_word(cell), []).append(name)
+            by_state.setdefault(state_word(cell), []).append(_name(table, place))
     found = [f"No result ({state}): {'; '.join(names)}." for state, names in sorted(by_state.items())]
     if evidence.layout.repeated:
         found.append(
@@ -156,8 +170,9 @@ def _not_estimated(evidence: Evidence) -> list[str]:
         found.append("The baseline has no result: no simple effect can be estimated.")
     elif evidence.without_runs:
         found.append(f"Not estimated for want of a result: {_changes(evidence.without_runs)}.")
-    if evidence.apart:
-        found.append(f"Not estimated, because no chain of shared seeds connects the two: {_changes(evidence.apart)}.")
+    unconnected = [contrast for contrast, error in evidence.apart if not isinstance(error, FittedApartError)]
+    if unconnected:
+        found.append(f"Not estimated, because no chain of shared seeds connects the two: {_changes(unconnected)}.")
     joint = sum(layout.steps(point) > 1 for point, place in layout.cells.items() if evidence.table.cells[place].records)
     if start is not None and joint and not any(effect.kind != "simple" for effect in evidence.effects):
         found.append(
@@ -166,6 +181,45 @@ def _not_estimated(evidence: Evidence) -> list[str]:
             else "1 cell differs from the baseline on several axes at once: in no effect."
         )
     return found
+
+
+#: Why cells are in different fits, and where the answer is.
+FITTED_APART: dict[Difference, str] = {
+    "images": "Cells on different test images are fitted apart, and a study for each says more",
+    "versions": "Results of different versions are fitted apart, and the older ones can be run again",
+    "kind": "Float and binary networks are fitted apart, because chance does not move them alike: how far binary "
+    'networks are from theirs in floats is in the table "Binary against float"',
+}
+
+
+def _fitted_apart(evidence: Evidence) -> list[str]:
+    """Cells of several fits, with the effects between them, which nobody estimates from either."""
+    estimator = evidence.estimator
+    found = []
+    for difference in WORDS:
+        if len({origin[difference] for origin in estimator.origins.values()}) > 1:
+            between = [
+                contrast
+                for contrast, error in evidence.apart
+                if isinstance(error, FittedApartError) and error.difference == difference
+            ]
+            costs = f" Not estimated: {_changes(between)}." if between else ""
+            found.append(f"{FITTED_APART[difference]}.{costs}")
+    if found and any(effect.kind != "simple" for effect in evidence.effects):
+        found.append("Main effects and interactions are over the cells that are fitted with the baseline.")
+    return found
+
+
+def _mixed_images(evidence: Evidence) -> list[str]:
+    table = evidence.table
+    mixed = [_name(table, place) for place, cell in enumerate(table.cells) if len(images_of(cell)) > 1]
+    told = f"Runs of one cell were tested on different images, and its mean is over them: {'; '.join(mixed)}."
+    return [told] if mixed else []
+
+
+def _name(table: Table, place: int) -> str:
+    pairs = zip(table.labels.columns, table.labels.rows[place], strict=True)
+    return " ".join(f"{axis}={option}" for axis, option in pairs if option != UNKNOWN)
 
 
 def _changes(contrasts: Sequence[Contrast]) -> str:
@@ -190,25 +244,22 @@ def _diverged(evidence: Evidence) -> list[str]:
 
 
 def _uneven(evidence: Evidence) -> list[str]:
-    fit = evidence.estimator.fit
-    if fit is None or fit.observed.sum() > MOST_RUNS:
-        return []
-    uneven = uneven_spread(fit)
-    if uneven is None:
-        return []
-    table = evidence.table
-    assert isinstance(uneven.cell, int)
-    name = " ".join(
-        f"{axis}={option}" for axis, option in zip(table.labels.columns, table.labels.rows[uneven.cell], strict=True)
-    )
-    return [
-        f"The spread is uneven: {name} spreads {uneven.ratio:.1f} times as far as the pooled standard deviation "
-        f"(p = {uneven.p:.2g}), so that intervals with it are too narrow and others too wide."
-    ]
+    found = []
+    for part in evidence.estimator.parts:
+        if part.uneven is not None:
+            assert isinstance(part.uneven.cell, int)
+            found.append(
+                f"The spread is uneven: {_name(evidence.table, part.uneven.cell)} spreads {part.uneven.ratio:.1f} "
+                f"times as far as the pooled standard deviation (p = {part.uneven.p:.2g}), so that each effect is "
+                "estimated from its own cells alone."
+            )
+    return found
 
 
 def _families(evidence: Evidence) -> list[str]:
-    tested = Counter(effect.kind for effect in evidence.effects if effect.p_holm is not None)
+    tested = Counter(
+        effect.kind for effect in evidence.effects if effect.p is not None and effect.finding != IDENTITY_CHECK
+    )
     names: dict[Kind, str] = {"simple": "simple effect", "main": "main effect", "interaction": "interaction"}
     families = [counted(tested[kind], name) for kind, name in names.items() if tested[kind]]
     return [f"Holm adjusts p within families: {'; '.join(families)}."] if families else []
@@ -237,5 +288,18 @@ def _hidden(evidence: Evidence) -> list[str]:
 
 
 def _images(evidence: Evidence) -> list[str]:
-    why = evidence.estimator.without_images
-    return [] if why is None else [why]
+    return list(dict.fromkeys(part.without_images for part in evidence.estimator.parts if part.without_images))
+
+
+def smoke_tests(cells: Sequence[Cell]) -> tuple[str, ...]:
+    """A sentence where images show that the program runs, and prove nothing: made to be quick, made up, or cut."""
+    names = dict.fromkeys(
+        record.data.name
+        for cell in cells
+        for record in cell.records
+        if record.data.name in SMOKE or cell.leaves.get("data.limit_test", "all") != "all"
+    )
+    return tuple(
+        f"A smoke test, data={name}: these findings are about its few test images and no evidence about networks."
+        for name in names
+    )

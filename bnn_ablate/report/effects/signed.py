@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bnn_ablate.report.grid import Entry
+from bnn_ablate.report.grid import Column, Entry
 from bnn_ablate.report.numbers import significant
 from bnn_ablate.report.rows import DASH
 
@@ -20,11 +20,21 @@ def signed(value: float, digits: int = 3) -> str:
     return f"+{significant(value, digits)}" if value > 0 else significant(value, digits)
 
 
-def interval(ends: tuple[float, float] | None) -> Entry:
-    """``-0.31 to +0.72``; the lower end is what a page sorts by."""
+def interval_columns(title: str, key: str, *, wide: bool = False) -> tuple[Column, ...]:
+    """One column for people, and for programs one for each end: ``KEY_low`` and ``KEY_high``."""
+    return (
+        Column(title=title, key=key, wide=wide, only="people"),
+        Column(title=f"{title}, low", key=f"{key}_low", numeric=True, only="csv"),
+        Column(title=f"{title}, high", key=f"{key}_high", numeric=True, only="csv"),
+    )
+
+
+def interval(ends: tuple[float, float] | None) -> tuple[Entry, Entry, Entry]:
+    """The entries of :func:`interval_columns`: ``-0.31 to +0.72``, by whose lower end a page sorts, and both ends."""
     if ends is None:
-        return Entry(text=DASH)
-    return Entry(text=f"{points(ends[0])} to {points(ends[1])}", value=f"{ends[0]!r} to {ends[1]!r}")
+        return (Entry(text=DASH),) * 3
+    low, high = (Entry(text=points(end), value=end) for end in ends)
+    return Entry(text=f"{low.text} to {high.text}", value=low.value), low, high
 
 
 def p_value(p: float | None) -> Entry:

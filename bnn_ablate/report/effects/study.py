@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from bnn_ablate.analysis import UNDECLARED_MARGIN, Declaration
 from bnn_ablate.report.cells import Cell
+from bnn_ablate.report.effects.confounded import Besides
 from bnn_ablate.report.effects.costs import cost_change
-from bnn_ablate.report.effects.estimates import Estimator, estimator_of
+from bnn_ablate.report.effects.estimates import Estimator, Part, estimator_of
+from bnn_ablate.report.effects.identity import is_identity, part_identity
+from bnn_ablate.report.effects.interim import interim_finding
 from bnn_ablate.report.effects.layout import (
     Contrast,
     Layout,
@@ -18,8 +22,9 @@ from bnn_ablate.report.effects.layout import (
     main_contrasts,
     simple_contrasts,
 )
-from bnn_ablate.report.effects.notes import Evidence, effect_notes
+from bnn_ablate.report.effects.notes import Evidence, effect_notes, smoke_tests
 from bnn_ablate.report.effects.values import IDENTITY_CHECK, Effect, Kind, StudyEffects
+from bnn_ablate.report.sources import Sources
 from bnn_ablate.report.stats.blocks import NotEstimableError
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.findings import ALPHA, findings
@@ -27,20 +32,24 @@ from bnn_ablate.report.tables import Table
 from bnn_ablate.study import Study
 
 
-def study_effects(table: Table, study: Study | None) -> StudyEffects | None:
+def study_effects(table: Table, study: Study | None, conf: Path = Sources.conf) -> StudyEffects | None:
     """The effects of ``table`` by what its ``study`` declared; None where its rows differ on no axis.
 
-    Main effects and interactions are taken over the cells that have runs; simple effects that lack some are told.
+    Main effects and interactions are taken over the cells that have runs and are fitted with the baseline; simple
+    effects that lack some are told. ``conf`` says what an option brings along.
     """
     declared = tuple(study.declared) if study is not None else ()
     layout = lay_out(table, declared[0].baseline if declared else {})
     if not layout.axes:
         return None
     done = {place for place, cell in enumerate(table.cells) if cell.records}
+    estimator = estimator_of(table.cells)
+    home = _home(layout, estimator)
     context = _Context(
         cells=table.cells,
         layout=layout,
-        estimator=estimator_of(table.cells),
+        estimator=estimator,
+        besides=Besides(table.cells, conf),
         margin=declared[0].margin if declared else UNDECLARED_MARGIN,
         declared=declared[0] if declared else None,
         seeds=[{record.seed for record in cell.records} for cell in table.cells],
@@ -50,15 +59,15 @@ def study_effects(table: Table, study: Study | None) -> StudyEffects | None:
     simple, apart = context.effects("simple", [one for one in asked if done.issuperset(one.weights)])
     if layout.one_factor:
         simple = sorted(simple, key=lambda effect: _place_after(layout, effect))
-    main, _ = context.effects("main", list(main_contrasts(layout.only(done))))
-    interactions, _ = context.effects("interaction", list(interaction_contrasts(layout.only(done))))
+    together = layout.only(home.cells if home is not None else ())
+    main, _ = context.effects("main", list(main_contrasts(together)))
+    interactions, _ = context.effects("interaction", list(interaction_contrasts(together)))
     main = [_told_of_interactions(effect, interactions) for effect in main]
-    fit = context.estimator.fit
     evidence = Evidence(
         table=table,
         layout=layout,
         declared=declared,
-        estimator=context.estimator,
+        estimator=estimator,
         without_runs=tuple(one for one in asked if not done.issuperset(one.weights)),
         apart=tuple(apart),
         effects=(*simple, *main, *interactions),
@@ -70,14 +79,22 @@ def study_effects(table: Table, study: Study | None) -> StudyEffects | None:
         margin=context.margin,
         declared=declared[0].digest if declared and declared[0].done == 0 else None,
         planned=len(declared[0].seeds) if declared else None,
-        sd=fit.sd if fit is not None else None,
-        df=fit.df if fit is not None else 0,
+        sd=home.fit.sd if home is not None else None,
+        df=home.fit.df if home is not None else 0,
         one_factor=layout.one_factor,
         simple=tuple(simple),
         main=tuple(main),
         interactions=tuple(interactions),
         notes=effect_notes(evidence),
+        warnings=smoke_tests(table.cells),
     )
+
+
+def _home(layout: Layout, estimator: Estimator) -> Part | None:
+    """The cells that are fitted with the baseline; without its results the largest number of cells in one fit."""
+    start = layout.cells.get(layout.origin)
+    part = estimator.part_of(start) if start is not None else None
+    return part if part is not None else max(estimator.parts, key=lambda one: len(one.cells), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,33 +104,41 @@ class _Context:
     cells: Sequence[Cell]
     layout: Layout
     estimator: Estimator
+    besides: Besides
     margin: float
     declared: Declaration | None
     #: Of each cell the seeds of its results, and how many of its runs diverged.
     seeds: Sequence[set[int]]
     diverged: Sequence[int]
 
-    def effects(self, kind: Kind, contrasts: Sequence[Contrast]) -> tuple[list[Effect], list[Contrast]]:
-        """The effects of one family, and the contrasts that no shared seeds connect.
+    def effects(
+        self, kind: Kind, contrasts: Sequence[Contrast]
+    ) -> tuple[list[Effect], list[tuple[Contrast, NotEstimableError]]]:
+        """The effects of one family, and the contrasts that cannot be estimated, each with its reason.
 
-        Identity checks stay out of the family: they are no treatments, and would make its others look weaker.
+        Identity checks stay out of the family: they are no treatments, and would make its others look weaker. An
+        interim effect counts in it, so that the others are not found the sooner for it.
         """
         estimates: list[tuple[Contrast, Estimate]] = []
-        apart = []
+        apart: list[tuple[Contrast, NotEstimableError]] = []
         for contrast in contrasts:
             try:
                 estimates.append((contrast, self.estimator.estimate(contrast.weights)))
-            except NotEstimableError:
-                apart.append(contrast)
-        checks = [self.is_identity(contrast) for contrast, _ in estimates]
+            except NotEstimableError as error:
+                apart.append((contrast, error))
+        checks = [is_identity(contrast, self.cells) for contrast, _ in estimates]
         family = [estimate for (_, estimate), check in zip(estimates, checks, strict=True) if not check]
         said = iter(findings(family, self.margin))
         found = []
         for (contrast, estimate), check in zip(estimates, checks, strict=True):
             effect = self.effect(kind, contrast, estimate)
             if not check:
-                finding = next(said)
-                effect = replace(effect, finding=finding.text, p=finding.p, p_holm=finding.p_holm)
+                finding, interim = next(said), self.interim(contrast)
+                effect = (
+                    replace(effect, finding=finding.text, p=finding.p, p_holm=finding.p_holm)
+                    if interim is None
+                    else replace(effect, finding=interim, p=finding.p)
+                )
             found.append(effect)
         return found, apart
 
@@ -141,9 +166,19 @@ class _Context:
             finding=IDENTITY_CHECK,
             cost=cost,
             over=contrast.over,
-            remarks=(*self.survivors(kind, contrast.weights), *self.part_identity(contrast)),
+            remarks=(
+                *self.besides.of(contrast),
+                *self.survivors(kind, contrast.weights),
+                *part_identity(contrast, self.cells),
+            ),
             added_seeds=tuple(sorted(seeds - planned)),
         )
+
+    def interim(self, contrast: Contrast) -> str | None:
+        """What stands in the place of a finding while declared seeds are still to come."""
+        if self.declared is None:
+            return None
+        return interim_finding([self.cells[place] for place in contrast.weights], self.declared.seeds)
 
     def survivors(self, kind: Kind, weights: Weights) -> list[str]:
         """A clause where more runs diverged on one side of a contrast than on the other."""
@@ -155,31 +190,10 @@ class _Context:
             "among survivors" if kind == "interaction" else f"among survivors ({before} diverged before, {after} after)"
         ]
 
-    def is_identity(self, contrast: Contrast) -> bool:
-        """Whether algebra says 0: scaling=none against channel where a BatchNorm cancels alpha in every cell."""
-        return _by_alpha(contrast) and all(_normalised(self.cells[place]) for place in contrast.weights)
-
-    def part_identity(self, contrast: Contrast) -> list[str]:
-        """A clause where alpha is cancelled in some cells of a contrast and not in others."""
-        cancelled = {_normalised(self.cells[place]) for place in contrast.weights} if _by_alpha(contrast) else set()
-        return ["in part an identity check"] if len(cancelled) > 1 else []
-
 
 def _place_after(layout: Layout, effect: Effect) -> int:
     """The row of the cell that a simple effect leads to."""
     return layout.cells[layout.moved(layout.origin, {effect.axes[0]: effect.after[0]})]
-
-
-def _by_alpha(contrast: Contrast) -> bool:
-    """Whether a contrast is between no factor and alpha."""
-    changes = zip(contrast.axes, contrast.before, contrast.after, strict=True)
-    return any(axis == "scaling" and {before, after} == {"none", "channel"} for axis, before, after in changes)
-
-
-def _normalised(cell: Cell) -> bool:
-    """Whether a BatchNorm follows each scaled convolution: order=post, or a dense network's later layers."""
-    choices = {**cell.leaves, **cell.overrides}
-    return choices.get("order") == "post" or choices.get("model.family") == "binary_densenet"
 
 
 def _told_of_interactions(effect: Effect, interactions: Sequence[Effect]) -> Effect:

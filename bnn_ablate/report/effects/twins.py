@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.effects.signed import interval, p_value, points
+from bnn_ablate.report.effects.signed import interval, interval_columns, p_value, points
 from bnn_ablate.report.grid import Column, Entry, Grid
 from bnn_ablate.report.labels import HEADLINE, NOT_THERE, varying_leaves
 from bnn_ablate.report.numbers import percent
@@ -14,6 +14,7 @@ from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.runs import Run
 from bnn_ablate.report.stats.blocks import NotEstimableError, fit
 from bnn_ablate.report.stats.estimate import Estimate
+from bnn_ablate.report.stats.holm import holm
 from bnn_ablate.report.stats.student import student_mean
 from bnn_ablate.report.tables import Table
 
@@ -41,9 +42,10 @@ class Gap:
 
 
 def gaps(tables: Sequence[Table]) -> list[Gap]:
-    """Every binary cell with every float twin of it, in the order of the tables; a cell of two tables once.
+    """Every binary cell with its float twins, in the order of the tables; a cell of two tables once.
 
-    Cells are binary where weights and activations are both binarised; networks with one of them in floats are neither.
+    A network that was pretrained with a function has its twins of that function where there are some, any other one all
+    of them: a binary network has no function of its own. Cells are binary where weights and activations are both binarised; networks with one of them in floats are neither.
     """
     cells = _merged(tables)
     settings = [cell.leaves for cell in cells]
@@ -55,7 +57,9 @@ def gaps(tables: Sequence[Table]) -> list[Gap]:
     for cell, leaves in zip(cells, settings, strict=True):
         if "float" in (leaves.get("weights", "float"), leaves.get("activations", "float")):
             continue
-        for place in twins.get(_rest(leaves), []):
+        possible = twins.get(_rest(leaves), [])
+        alike = [place for place in possible if settings[place].get(FUNCTION) == leaves.get("pretrain")]
+        for place in alike if alike else possible:
             found.append(
                 Gap(
                     binary=cell,
@@ -77,6 +81,7 @@ def gap_grid(tables: Sequence[Table]) -> Grid | None:
     functions = {pair.twin_settings.get(FUNCTION, NOT_THERE) for pair in pairs}
     by_function = len(functions) > 1
     first = pairs[0].settings
+    adjusted = holm([pair.estimate.p if pair.estimate is not None else None for pair in pairs])
     shared = [
         key for key in HEADLINE if key not in columns and {pair.settings.get(key) for pair in pairs} == {first.get(key)}
     ]
@@ -89,17 +94,19 @@ def gap_grid(tables: Sequence[Table]) -> Grid | None:
             Column(title="binary %", key="binary_top1_percent", numeric=True),
             Column(title="float %", key="float_top1_percent", numeric=True),
             Column(title="gap", key="gap_points", numeric=True),
-            Column(title="95 % interval", key="interval_95"),
+            *interval_columns("95 % interval", "interval_95"),
             Column(title="p", key="p", numeric=True, wide=True),
+            Column(title="p (Holm)", key="p_holm", numeric=True),
             Column(title="n", key="n", numeric=True),
         ),
-        rows=tuple(_row(pair, columns, by_function) for pair in pairs),
+        rows=tuple(_row(pair, columns, by_function, p) for pair, p in zip(pairs, adjusted, strict=True)),
         above=", ".join(f"{key}={first[key]}" for key in shared if key in first),
         notes=(
             "gap: points of top-1 of the binary network less those of the same network with float weights and float "
             f"activations{'' if by_function else f' ({min(functions)})'}, paired by seed; its interval is of these two "
             "cells alone. What only a binary network has (scaling, gradient estimator, border value, ...) has no part "
             "in the pairing.",
+            *_family(adjusted),
             *_not_estimated(pairs),
             *_fine_tuned(pairs),
         ),
@@ -140,7 +147,7 @@ def _estimate(binary: Cell, twin: Cell) -> Estimate | None:
         return None
 
 
-def _row(pair: Gap, columns: Sequence[str], by_function: bool) -> tuple[Entry, ...]:
+def _row(pair: Gap, columns: Sequence[str], by_function: bool, p_holm: float | None) -> tuple[Entry, ...]:
     estimate = pair.estimate
     return (
         *(Entry(text=pair.settings.get(key, NOT_THERE)) for key in columns),
@@ -148,8 +155,9 @@ def _row(pair: Gap, columns: Sequence[str], by_function: bool) -> tuple[Entry, .
         _mean(pair.binary),
         _mean(pair.twin),
         Entry(text=DASH) if estimate is None else Entry(text=points(estimate.value), value=estimate.value),
-        interval(None if estimate is None else estimate.interval(0.95)),
+        *interval(None if estimate is None else estimate.interval(0.95)),
         p_value(None if estimate is None else estimate.p),
+        p_value(p_holm),
         Entry(
             text=" and ".join(dict.fromkeys(str(len(cell.records)) for cell in (pair.binary, pair.twin))),
             value=min(len(cell.records) for cell in (pair.binary, pair.twin)),
@@ -160,6 +168,11 @@ def _row(pair: Gap, columns: Sequence[str], by_function: bool) -> tuple[Entry, .
 def _mean(cell: Cell) -> Entry:
     mean = student_mean([100 * record.accuracy.top1 for record in cell.records]).mean
     return Entry(text=percent(mean), value=mean)
+
+
+def _family(adjusted: Sequence[float | None]) -> list[str]:
+    asked = sum(p is not None for p in adjusted)
+    return [f"p (Holm): adjusted for the {asked} gaps of this table."] if asked > 1 else []
 
 
 def _not_estimated(pairs: Sequence[Gap]) -> list[str]:

@@ -13,6 +13,9 @@ Kind = Literal["simple", "main", "interaction"]
 #: The finding of a change that algebra cancels: whatever comes out of it is chance, so it is no treatment.
 IDENTITY_CHECK = "identity check"
 
+#: How the finding begins of an effect of which declared seeds are still to come.
+INTERIM = "interim"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostChange:
@@ -32,7 +35,8 @@ class Effect:
     """Going from ``before`` to ``after`` on one axis (of two axes for an interaction), in points of top-1.
 
     ``at`` holds the other axes: at their baselines for a simple effect, empty for means over them. ``p_holm`` is
-    adjusted within the study's family of its kind. ``with_images`` includes the sample of test images.
+    adjusted within the study's family of its kind; an interim effect counts there and has none itself. ``with_images``
+    includes the sample of test images.
     """
 
     kind: Kind
@@ -44,12 +48,12 @@ class Effect:
     with_images: Estimate | None
     p: float | None
     p_holm: float | None
-    #: What may be said of it, a word or two: "difference", "relevant difference", "equal within 0.5", "undecided", ...
+    #: What may be said of it, a few words: "relevant difference", "equal within 0.5", "interim, 2 of 8 seeds", ...
     finding: str
     cost: CostChange | None = None
     #: Combinations of the other axes that it is a mean over; 1 for a simple effect.
     over: int = 1
-    #: What qualifies the finding, each a clause: an interaction that a mean hides, runs that diverged, ...
+    #: What qualifies the finding, each a clause: settings that differ besides, an interaction that a mean hides, ...
     remarks: tuple[str, ...] = ()
     #: Seeds among its runs that were not declared.
     added_seeds: tuple[int, ...] = ()
@@ -70,7 +74,8 @@ class StudyEffects:
     declared: str | None
     #: Runs a cell that were declared, whenever that was; None where nothing was.
     planned: int | None
-    #: Standard deviation of a run from chance alone (pooled), in points, and its degrees of freedom.
+    #: Standard deviation of a run from chance alone, in points, and its degrees of freedom: pooled over the cells that
+    #: are fitted with the baseline.
     sd: float | None
     df: int
     one_factor: bool
@@ -78,3 +83,5 @@ class StudyEffects:
     main: tuple[Effect, ...]
     interactions: tuple[Effect, ...]
     notes: tuple[str, ...]
+    #: Notes that come before everything else: images that prove nothing.
+    warnings: tuple[str, ...] = ()

@@ -190,6 +190,7 @@ def _section(section: Section, level: int, ids: Ids) -> ShownSection:
 
 
 def _shown(grid: Grid, level: int, ids: Ids, *, repeats: bool) -> ShownGrid:
+    grid = grid.seen_by("people")
     element = ids.new(f"table-{grid.name}")
     notes = tuple((ids.new(f"{element}-note"), note) for note in grid.notes)
     shared, num_shared, own = common_details(grid)

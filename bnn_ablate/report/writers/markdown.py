@@ -28,6 +28,7 @@ def to_markdown(grid: Grid) -> str:
 
 def table_lines(grid: Grid) -> list[str]:
     """The table alone, without wide columns."""
+    grid = grid.seen_by("people")
     places = [place for place, column in enumerate(grid.columns) if not column.wide]
     columns = [grid.columns[place] for place in places]
     titles = [markdown(column.title) for column in columns]
