@@ -33,9 +33,9 @@ SIGNS_AT_A_TIME = 16
 class Comparison:
     """Both networks on the same images.
 
-    ``disagreeing`` counts images with two predictions, ``disagreeing_with_equal_signs`` those of them in which every
-    binary convolution reads the same signs. ``flipped`` of the ``sign_bits`` that the binary convolutions read differ,
-    over the first ``sign_images`` images.
+    ``disagreeing`` counts images with two predictions, ``disagreeing_with_equal_signs`` those of them that have two
+    while every binary convolution reads the same signs. ``flipped`` of the ``sign_bits`` that the binary convolutions
+    read differ, over the first ``sign_images`` images.
     """
 
     floats: Evaluation
@@ -74,8 +74,9 @@ def compare(
             here = min(len(images), sign_images - looked_at)
             # all signs of the first images; beyond those, only where they may explain a disagreement
             chosen = torch.cat((torch.arange(here), apart[apart >= here]))
-            flips, bits_an_image = flipped_signs(network, packed, images[chosen.to(images.device)])
-            equal += int((flips[torch.isin(chosen, apart)] == 0).sum())
+            flips, again, bits_an_image = flipped_signs(network, packed, images[chosen.to(images.device)])
+            # Float sums depend on how many images they run beside: only a pass that is apart with equal signs says so.
+            equal += int(((flips == 0) & (again != theirs[chosen]))[torch.isin(chosen, apart)].sum())
             flipped += int(flips[:here].sum())
             sign_bits += here * bits_an_image
             looked_at += here
@@ -91,20 +92,23 @@ def compare(
 
 
 @torch.no_grad()
-def flipped_signs(network: nn.Module, packed: PackedNetwork, images: Tensor) -> tuple[Tensor, int]:
+def flipped_signs(network: nn.Module, packed: PackedNetwork, images: Tensor) -> tuple[Tensor, Tensor, int]:
     """For each image how many of the signs that binary convolutions read differ (N,), and how many signs there are.
+
+    Between them, the classes that the float network predicts in the pass whose signs were read (N,).
 
     Raises RuntimeError where the two networks do not have the same binary convolutions.
     """
     layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, BinaryConv2d)}
     parts = [torch.zeros(0, dtype=torch.int64)]
+    predicted = [torch.zeros(0, dtype=torch.int64)]
     bits = 0
     for first in range(0, len(images), SIGNS_AT_A_TIME):
         some = images[first : first + SIGNS_AT_A_TIME]
         reader = _SignReader(packed.signs(some.cpu()), len(some))
         hooks = [layer.register_forward_pre_hook(reader.hook(name)) for name, layer in layers.items()]
         try:
-            logits_of(network, some)
+            predicted.append(logits_of(network, some).argmax(1).cpu())
         finally:
             for hook in hooks:
                 hook.remove()
@@ -112,7 +116,7 @@ def flipped_signs(network: nn.Module, packed: PackedNetwork, images: Tensor) -> 
             raise RuntimeError(f"the float network lacks the binary convolutions {', '.join(reader.signs)}")
         parts.append(reader.flips)
         bits = reader.bits
-    return torch.cat(parts), bits
+    return torch.cat(parts), torch.cat(predicted), bits
 
 
 class _SignReader:

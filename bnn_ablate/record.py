@@ -76,7 +76,7 @@ class Packed:
     """The network as bits on the CPU, on the same test images. All values are null until an engine has evaluated it.
 
     ``disagreeing_predictions`` counts the images on which it and the float network predict two classes,
-    ``disagreeing_with_equal_signs`` those of them in which all binary convolutions read the same signs in both.
+    ``disagreeing_with_equal_signs`` those of them that differ while all binary convolutions read the same signs.
     ``flipped_sign_bits`` are those that differ of the ``sign_bits`` that the binary convolutions read, in the first
     ``sign_images`` test images. ``latency_ms`` are all samples of one image after ``warmup`` calls; where ``busy``, the
     machine had other work to do, and neither they nor ``images_per_second`` (in batches of ``throughput_batch``) are

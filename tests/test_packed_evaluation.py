@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,8 +86,9 @@ def test_all_signs_that_binary_convolutions_read_are_counted(network: nn.Module,
 
 def test_flipped_signs_are_counted_image_by_image(network: nn.Module, packed: PackedNetwork) -> None:
     altered = Altered(packed, flip={0: 1, SIGNS_AT_A_TIME: 2})
-    flips, _ = flipped_signs(network, altered, images(SIGNS_AT_A_TIME + 2))
+    flips, predicted, _ = flipped_signs(network, altered, images(SIGNS_AT_A_TIME + 2))
     assert flips.tolist() == [16, *[0] * (SIGNS_AT_A_TIME - 1), 32, 0]
+    assert torch.equal(predicted, network(images(SIGNS_AT_A_TIME + 2)).argmax(1))
 
 
 def test_only_the_first_images_are_compared_bit_by_bit(network: nn.Module, packed: PackedNetwork) -> None:
@@ -103,6 +105,31 @@ def test_disagreements_are_counted_and_told_from_those_that_signs_explain(
     compared = compare(network, altered, batches(40, 8), sign_images=10)
     assert (compared.disagreeing, compared.disagreeing_with_equal_signs) == (4, 2)
     assert (compared.flipped, compared.sign_images) == (16, 10)
+
+
+class Crowded(nn.Module):
+    """A float network that answers otherwise beside many images, as one whose float sums take another order there."""
+
+    def __init__(self, network: nn.Module, wrong: int) -> None:
+        super().__init__()
+        self.stages = network
+        self.wrong = wrong
+
+    def named_modules(self, *arguments: Any, **options: Any) -> Any:
+        return self.stages.named_modules(*arguments, **options)
+
+    def forward(self, batch: Tensor) -> Tensor:
+        logits = self.stages(batch)
+        if len(batch) > SIGNS_AT_A_TIME:
+            logits[self.wrong] = logits[self.wrong].roll(1)
+        return logits
+
+
+def test_a_float_network_that_contradicts_itself_is_no_disagreement_with_equal_signs(
+    network: nn.Module, packed: PackedNetwork
+) -> None:
+    compared = compare(Crowded(network, wrong=3).eval(), packed, batches(SIGNS_AT_A_TIME + 1, SIGNS_AT_A_TIME + 1))
+    assert (compared.disagreeing, compared.disagreeing_with_equal_signs) == (1, 0)
 
 
 def test_a_network_of_other_binary_convolutions_is_refused(packed: PackedNetwork) -> None:
