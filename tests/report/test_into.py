@@ -42,6 +42,13 @@ def test_a_table_takes_the_place_of_what_stood_between_its_markers(runs):
     )
 
 
+def test_what_holds_spaces_is_quoted(runs):
+    page = '<!-- table grid columns=scaling "where=state=2 done" -->\n<!-- /table -->\n'
+    assert fill(runs, page)[0] == 2  # every row is "done"
+    status, text = fill(runs, page.replace('"where=state=2 done"', '"where=state=done"'))
+    assert (status, text.count("\n| ")) == (0, 4)
+
+
 def test_filling_a_page_again_changes_nothing(runs):
     _, once = fill(runs, PAGE)
     assert fill(runs, once) == (0, once)
@@ -53,6 +60,7 @@ def test_filling_a_page_again_changes_nothing(runs):
         ("<!-- table grids -->", "the report has no table grids: its tables are "),
         ("<!-- table grid columns=top2 -->", "grid has no column top2: its columns are scaling, "),
         ("<!-- table grid where=scaling=xnor -->", "no row has scaling=xnor: there are none, channel"),
+        ('<!-- table grid "where=n -->', "No closing quotation"),
         ("<!-- table grid rows=3 -->", "rows=3 is neither columns=KEY,KEY nor where=KEY=VALUE"),
     ],
 )
