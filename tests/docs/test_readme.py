@@ -84,6 +84,6 @@ def test_the_demo_trains_four_networks_above_93_percent_and_writes_their_table(t
         subprocess.run([sys.executable, *words], cwd=tmp_path, check=True, env=environment)
     assert len(list((tmp_path / "runs" / records[0].run_id / "evaluations").iterdir())) == 2
     subprocess.run([sys.executable, "-m", "bnn_ablate.report"], cwd=tmp_path, check=True, env=environment)
-    table = (tmp_path / "reports" / "demo.md").read_text()
+    table = (tmp_path / "reports" / "tables" / "demo.md").read_text()
     assert "not evidence" in table
     assert table.count("1 of 1") == 4

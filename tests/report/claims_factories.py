@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from factories import make_record, put_done, put_study
+from conftest import CONF
+from factories import make_record, put_done, put_status, put_study
 
 from bnn_ablate.analysis import Declaration
 from bnn_ablate.record import Accuracy, Record, pack_bits
@@ -17,18 +19,20 @@ from bnn_ablate.report.claims.declared import Claims, read_claims
 from bnn_ablate.report.claims.figures import Figures
 from bnn_ablate.report.claims.lines import JudgedClaim, Line
 from bnn_ablate.report.claims.verdicts import judge_claims
+from bnn_ablate.report.published.options import Options
 from bnn_ablate.report.runs import read_stores
 from bnn_ablate.report.tables import make_table
 from bnn_ablate.study import plan_jobs
 
+State = Literal["done", "failed", "diverged", "running", "missing"]
 #: Test images: one is a twentieth of a point.
 IMAGES = 2000
 #: What all cells of these studies share.
 SHARED: Mapping[str, Any] = {
     "weights": "sign",
     "activations": "sign",
-    "data": "cifar10",
-    "recipe": {"name": "cifar_2018", "epochs": 6},
+    "data": {"name": "cifar10", "image_size": 32},
+    "recipe": {"name": "cifar_2018", "epochs": 6, "batch_size": 128},
 }
 CONTRAST: Mapping[str, Any] = {
     "name": "xnor",
@@ -37,6 +41,7 @@ CONTRAST: Mapping[str, Any] = {
     "after": {"scaling": "xnor"},
     "sweeps": {"full": ["scaling_cifar10"], "smaller": ["scaling_cifar10_narrow"]},
 }
+FULL: Mapping[str, Any] = {"data": "cifar10", "recipe": "cifar_2018", "recipe.epochs": 6, "model.width": 1.0}
 BASE = (80.0, 80.5, 79.5, 80.0)
 
 
@@ -78,6 +83,41 @@ def put_cells(
     put_study(root, name, jobs)
 
 
+def put_runs(root: Path, runs: Sequence[tuple[str, Record, State]], *, declared: Declaration | None = None) -> None:
+    """The study "grid" of these runs, by their overrides; one that is ``missing`` is planned and has no folder."""
+    jobs: list[tuple[str, Record | None]] = []
+    for overrides, record, state in runs:
+        if state == "done":
+            put_done(root, record)
+        elif state != "missing":
+            put_status(root, record, state, "an error")
+        jobs.append((f"{overrides} seed={record.seed}", record))
+    if declared is not None:
+        plan_jobs(root / "studies", "grid", [], declared)
+    put_study(root, "grid", jobs)
+
+
+def whole_config(**asked: Any) -> dict[str, Any]:
+    """The configuration that conf/ makes of these options, with every leaf."""
+    leaves = Options(CONF).leaves(asked)
+    config: dict[str, Any] = {}
+    for key, text in leaves.items():
+        is_option = "." not in key or any(other.startswith(f"{key}.") for other in leaves)
+        *above, last = [*key.split("."), "name"] if is_option else key.split(".")
+        block = config
+        for step in above:
+            block = block.setdefault(step, {})
+        block[last] = _read(text)
+    return config
+
+
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
 def declaration(seeds: Sequence[int], *, done: int = 0, **baseline: str) -> Declaration:
     return Declaration(margin=0.5, baseline=baseline, seeds=list(seeds), time="2026-01-01T00:00:00+00:00", done=done)
 
@@ -86,7 +126,7 @@ def content(*contrasts: Mapping[str, Any], **claim: Any) -> dict[str, Any]:
     """A file of one claim with these contrasts, CONTRAST with changes each."""
     return {
         "always": {"weights": "sign", "activations": "sign"},
-        "scopes": {"full": {"title": "full size", "settings": {"data": "cifar10", "model.width": 1.0}}},
+        "scopes": {"full": {"title": "full size", "settings": FULL}},
         "claims": [
             {
                 "number": 1,

@@ -120,9 +120,38 @@ def test_a_study_has_a_chart_for_each_cost_that_differs() -> None:
     )
     charts = cost_charts(table, None)
     assert [chart.name for chart in charts] == ["s.size", "s.latency"]  # all have the same MACs
-    assert "On the front, from the cheapest: none; xnor." in charts[0].caption
+    assert charts[0].caption == "On the front, from the cheapest, by scaling: none; xnor."
     assert "kernel avx512, 1 thread, some CPU" in charts[1].caption
     assert {"scaling", "none", "xnor", "size, MiB"} <= set(svg_texts(charts[0]))
+
+
+def test_points_are_named_by_what_tells_the_front_apart_and_by_numbers_where_that_is_long() -> None:
+    table = sized_table(
+        sized("scaling=none grad=ste order=post", [5], 1.0),
+        sized("scaling=xnor grad=ste order=post", [7], 2.0),
+        sized("scaling=xnor grad=ede order=pre", [4], 3.0),  # not on the front
+    )
+    (chart,) = cost_charts(table, None)
+    assert "by scaling: none; xnor." in chart.caption
+    assert not {"none, ste, post", "none, ste", "1"} & set(svg_texts(chart))
+    long = "a" * 31
+    table = sized_table(
+        sized("scaling=none grad=ste", [5], 1.0),
+        sized(f"scaling={long} grad=ste", [6], 2.0),
+        sized("scaling=none grad=ede", [7], 3.0),
+    )
+    (chart,) = cost_charts(table, None)
+    assert chart.caption.startswith(
+        f"On the front, from the cheapest, as changes to scaling=none, grad=ste: (1) no change; (2) scaling={long}; "
+        "(3) grad=ede."
+    )
+    assert {"1", "2", "3"} <= set(svg_texts(chart))
+
+
+def test_a_chart_of_all_studies_says_so_in_words() -> None:
+    table = sized_table(sized("scaling=none", [5], 1.0), sized("scaling=xnor", [7], 2.0))
+    (chart,) = cost_charts(table, None, "CIFAR-10, all studies")
+    assert (chart.name, chart.title) == ("s.size", "CIFAR-10, all studies: accuracy against size")
 
 
 def test_networks_matched_within_two_per_cent_have_no_chart() -> None:

@@ -72,14 +72,14 @@ def test_a_study_s_curves_are_in_percent_and_count_epochs_from_one() -> None:
     assert "none" in svg_texts(chart)
     assert "scaling" in svg_texts(chart)  # what the names are of
     assert "xnor" not in svg_texts(chart)
-    assert "1 of 2 cells" in chart.caption
+    assert chart.caption == "1 cell, 2 runs. Not drawn, because no run of theirs is done: 1 of 2 cells."
 
 
 def test_cells_beyond_three_panels_are_told() -> None:
     table = make_table("s", [curves_cell(f"grad.clip={number}", [[0.5]]) for number in range(30)])
     chart = curves_chart(table, None)
     assert chart is not None
-    assert "The first 24 of 30 cells" in chart.caption
+    assert chart.caption == "The first 24 of 30 cells in the order of the table, 24 runs."
     assert "23" in svg_texts(chart)
     assert "24" not in svg_texts(chart)
 

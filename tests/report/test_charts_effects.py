@@ -48,7 +48,7 @@ def test_an_effect_of_single_runs_is_a_hollow_point_without_interval() -> None:
     (point,) = [line for line in axes.lines if line.get_marker() == "o"]
     assert point.get_markerfacecolor() == "white"
     assert not lines_of(axes, linewidth=1.0)
-    assert "Hollow points have no interval" in effects_charts(study, study.simple)[0].caption
+    assert effects_charts(study, study.simple)[0].caption == "The margin is ±0.5 points."
 
 
 def test_a_remark_is_marked_and_told_in_the_caption() -> None:
@@ -168,7 +168,8 @@ def test_an_interaction_is_a_line_for_each_option() -> None:
     shown = svg_texts(chart)
     assert {"none", "xnor", "scaling", "grad", "ste", "ede", "top-1, %"} <= set(shown)
     assert f"{MINUS}8.00 [{MINUS}9.09, {MINUS}6.91]: undecided" in shown  # 8 ± 2.179 x 0.5
-    assert "scaling and grad: over 1 of 2 combinations" in chart.caption
+    assert chart.caption.startswith("Pairs of axes: scaling and grad. scaling and grad: over 1 of 2 combinations")
+    assert shown.index("scaling and grad") < shown.index(f"{MINUS}8.00 [{MINUS}9.09, {MINUS}6.91]: undecided")
 
 
 def test_the_axis_with_more_options_lies_along_x() -> None:

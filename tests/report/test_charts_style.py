@@ -8,6 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import get_args
 
 import matplotlib
 import pytest
@@ -15,8 +16,9 @@ from chart_factories import HOSTILE, effect, study_of_effects, svg_texts
 
 from bnn_ablate.report.charts.effects import effects_charts
 from bnn_ablate.report.charts.key import look
+from bnn_ablate.report.charts.reading import HOW
 from bnn_ablate.report.charts.style import COLOURS, drawn, fitted, make_chart, panel, sheet, signed, text_width
-from bnn_ablate.report.grid import Chart
+from bnn_ablate.report.grid import Chart, ChartKind
 
 STUDY = study_of_effects({"scaling": ("none", "xnor")}, [effect("scaling=none>xnor", 0.4)])
 
@@ -66,7 +68,8 @@ def test_files_hold_no_date_no_version_and_no_script() -> None:
 
 def test_two_charts_of_a_page_have_no_id_in_common() -> None:
     one, other = (
-        make_chart(figure, name=name, title="", caption="") for name, figure in (("a", a_figure()), ("b", a_figure()))
+        make_chart(figure, name=name, title="", kind="cost", caption="")
+        for name, figure in (("a", a_figure()), ("b", a_figure()))
     )
     ids = [set(re.findall(rb'id="([^"]*)"', chart.svg)) for chart in (one, other)]
     assert ids[0]
@@ -117,7 +120,7 @@ def test_a_hostile_text_is_drawn_without_a_warning() -> None:
         warnings.simplefilter("error")
         figure = a_figure()
         drawn(lambda: figure.text(0, 0, fitted(HOSTILE, 500)))()
-        chart = make_chart(figure, name="a", title="", caption="")
+        chart = make_chart(figure, name="a", title="", kind="cost", caption="")
     (shown,) = [text for text in svg_texts(chart) if "script" in text]
     assert shown.startswith("<script>alert('$x_1^2$')</script>&\" \\alpha{} 漢字 www")
 
@@ -142,3 +145,7 @@ def test_a_change_has_its_sign() -> None:
         "0.00",
         "0.00",
     ]
+
+
+def test_how_every_kind_of_figure_is_read_is_said() -> None:
+    assert set(HOW) == set(get_args(ChartKind))

@@ -130,6 +130,7 @@ def test_an_unknown_field_is_told_with_those_there_are(where, field, choice, tmp
         ({"sweeps": {"full": []}}, "List should have at least 1 item"),
         ({"published_for": [{"says": "it helps"}]}, "give before and after, or says, source and confidence"),
         ({"published_for": [{"before": {}, "after": {}}]}, "give log, or all of table, row and column"),
+        ({"full_size": "after"}, "full_size says something of a ratio or of equal_epochs alone"),
         ({"matched": "parameters"}, "Input should be 'size' or 'macs'"),
     ],
 )

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bnn_ablate.report.claims.cells import Candidate, best_context, find_matches, in_scope
-from bnn_ablate.report.claims.declared import Contrast, Scope
+from bnn_ablate.report.claims.cells import Candidate, best_context, find_matches
+from bnn_ablate.report.claims.declared import Contrast
 
 LEAVES = {"scaling": "none", "scaling.gradient": "false", "order": "post", "model.width": "0.25", "recipe.epochs": "6"}
 
@@ -96,10 +96,12 @@ def test_other_settings_are_taken_at_the_baseline_or_as_near_as_there_is():
     assert best_context([], cells, {}) == []
 
 
-def test_a_scope_asks_its_settings_of_all_cells_and_of_one_where_the_contrast_changes_them():
-    double = contrast(before={}, after={}, ratio={"model.width": 2})
-    cells = [cell(model__width=width) for width in ("0.25", "0.5", "1.0")]
-    full = Scope(title="full", settings={"model.width": "1.0", "recipe.epochs": "6"})
-    assert [in_scope(double, match, cells, full) for match in find_matches(double, {}, cells)] == [False, True]
-    longer = Scope(title="longer", settings={"recipe.epochs": "150"})
-    assert not any(in_scope(double, match, cells, longer) for match in find_matches(double, {}, cells))
+def test_equal_epochs_count_those_of_the_float_network():
+    equal = contrast(before={"pretrain": "relu"}, after={"pretrain": "none"}, equal_epochs=True)
+    relu = cell(pretrain="relu", pretrain__recipe="null", recipe__epochs="20")
+    longer = cell(pretrain="relu", pretrain__recipe__epochs="500", recipe__epochs="20")
+    given = cell(pretrain="relu", pretrain__from="sha256:0", recipe__epochs="20")
+    scratch = [cell(pretrain="none", recipe__epochs=epochs) for epochs in ("20", "40", "520")]
+    assert weights(equal, relu, *scratch) == [((0, -1), (2, 1))]
+    assert weights(equal, longer, *scratch) == [((0, -1), (3, 1))]
+    assert weights(equal, given, *scratch) == []  # nobody knows how long a checkpoint was trained

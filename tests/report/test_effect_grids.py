@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 from effect_factories import declare, study_of, table_of
 
@@ -9,8 +12,13 @@ from bnn_ablate.report.effects.grids import effect_grids, interaction_grid, main
 from bnn_ablate.report.effects.signed import change, points, rate, signed
 from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import CostChange, Effect, StudyEffects
-from bnn_ablate.report.grid import Entry, Grid
+from bnn_ablate.report.grid import Entry, Grid, Page, Section
+from bnn_ablate.report.into import with_tables
+from bnn_ablate.report.site.page import to_html
 from bnn_ablate.report.stats.estimate import Estimate
+from bnn_ablate.report.writers.csv import to_csv
+from bnn_ablate.report.writers.latex import to_latex
+from bnn_ablate.report.writers.markdown import to_markdown
 
 
 def an_effect(**changes) -> Effect:
@@ -61,12 +69,18 @@ def test_a_simple_effect_is_a_row_with_its_intervals_and_costs() -> None:
         "change": "none to xnor",
         "points": "-1.00",
         "interval_95": "-2.39 to +0.39",
+        "interval_95_low": "-2.39",
+        "interval_95_high": "+0.39",
         "interval_90": "-2.07 to +0.07",
+        "interval_90_low": "-2.07",
+        "interval_90_high": "+0.07",
         "p": "0.116",
         "p_holm": "0.232",
         "n": "3",
         "finding": "undecided",
         "interval_95_with_images": "-2.67 to +0.67",
+        "interval_95_with_images_low": "-2.67",
+        "interval_95_with_images_high": "+0.67",
         "se": "0.50",
         "df": "4",
         "mib_change": "+0.500",
@@ -83,10 +97,44 @@ def test_a_simple_effect_is_a_row_with_its_intervals_and_costs() -> None:
 
 def test_the_interval_with_images_is_told_only_where_it_is_wider_by_a_tenth() -> None:
     hardly = an_effect(with_images=Estimate(value=-1.0, se=0.54, df=4, n=3))
-    entry = row_of(simple_grid(effects_with(hardly)))["interval_95_with_images"]
-    assert entry.text == "as over seeds"
-    assert entry.value is not None  # the CSV has it all the same
+    row = row_of(simple_grid(effects_with(hardly)))
+    assert row["interval_95_with_images"].text == "as over seeds"
+    # the CSV has it all the same: -1 -+ 2.776 x 0.54
+    assert row["interval_95_with_images_low"].value == pytest.approx(-2.499, abs=1e-3)
     assert row_of(simple_grid(effects_with(an_effect(with_images=None))))["interval_95_with_images"].text == "—"
+
+
+def test_programs_read_the_ends_of_intervals_as_numbers_and_people_one_text() -> None:
+    grid = simple_grid(effects_with(an_effect()))
+    (row,) = csv.DictReader(io.StringIO(to_csv(grid)))
+    assert float(row["interval_95_low"]) == pytest.approx(-2.388, abs=1e-3)
+    assert float(row["interval_95_high"]) == pytest.approx(0.388, abs=1e-3)
+    assert float(row["interval_90_low"]) == pytest.approx(-2.066, abs=1e-3)
+    assert float(row["interval_95_with_images_high"]) == pytest.approx(0.666, abs=1e-3)
+    assert "interval_95" not in row
+    page = to_html(Page(title="t", made_of="", sections=(Section(anchor="a", title="t", parts=(grid,)),)))
+    for text in (to_markdown(grid), to_latex(grid), page):
+        assert "-2.39 to +0.39" in text.replace("{}", "")
+        assert "interval, low" not in text
+    assert 'data-key="interval_95"' in page
+    assert "interval_95_low" not in page
+
+
+def test_an_end_of_an_interval_that_a_page_asks_for_stands_in_it() -> None:
+    grids = {"s.effects": simple_grid(effects_with(an_effect()))}
+    marker = "<!-- table s.effects columns=interval_95_low,interval_95 -->\n<!-- /table -->\n"
+    assert "| -2.39 | -2.39 to +0.39 |" in " ".join(with_tables(marker, grids, "README.md").split())
+
+
+def test_a_smoke_test_says_so_before_anything_else() -> None:
+    main = an_effect(kind="main", at={}, cost=None, over=2)
+    for grid in effect_grids(effects_with(an_effect(), main=(main,), warnings=("A smoke test.",))):
+        assert grid.notes[0] == "A smoke test."
+
+
+def test_an_interim_effect_is_toned_as_undecided() -> None:
+    row = row_of(simple_grid(effects_with(an_effect(finding="interim, 2 of 8 seeds", p_holm=None))))
+    assert (row["finding"].text, row["finding"].tone) == ("interim, 2 of 8 seeds", "undecided")
 
 
 def test_what_does_not_change_a_cost_has_no_rate() -> None:
@@ -128,7 +176,7 @@ def test_without_an_interval_dashes_stand_in_its_place() -> None:
 def test_the_model_is_told_in_a_sentence_with_its_spread() -> None:
     assert "(pooled standard deviation, 4 degrees of freedom)" in model_note(effects_with())
     assert "chance moves a run by 0.61 points" in model_note(effects_with())
-    assert "nothing repeats" in model_note(effects_with(sd=None, df=0))
+    assert model_note(effects_with(sd=None, df=0)).endswith("; how far chance moves a run these runs cannot tell.")
 
 
 def test_notes_of_the_effects_stand_below_the_first_table() -> None:

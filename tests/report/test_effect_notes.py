@@ -138,7 +138,9 @@ def test_a_cell_that_spreads_far_more_than_the_others_is_named() -> None:
         for grad in ("ste", "approxsign")
     }
     wild = {**even, "scaling=learned grad=ste": [0, 10, 0, 10, 1, 9]}
-    assert any(note.startswith("The spread is uneven: scaling=learned grad=ste ") for note in notes_of(wild))
+    (note,) = (note for note in notes_of(wild) if note.startswith("The spread is uneven: "))
+    assert note.startswith("The spread is uneven: scaling=learned grad=ste ")
+    assert note.endswith("so that each effect is estimated from its own cells alone.")
 
 
 def test_rows_of_the_same_options_count_once() -> None:
@@ -160,3 +162,18 @@ def test_the_families_of_holm_are_told_with_their_sizes() -> None:
     cells = {f"scaling={a} grad={b}": [5, 6, 8 if a == "none" else 7] for a in ("none", "xnor") for b in ("ste", "ede")}
     assert "Holm adjusts p within families: 2 simple effects; 2 main effects; 1 interaction." in notes_of(cells)
     assert not any(note.startswith("Holm") for note in notes_of({"scaling=none": [5], "scaling=xnor": [6]}))
+
+
+@pytest.mark.parametrize("data", [{"name": "digits"}, {"name": "synthetic"}, {"name": "cifar10", "limit_test": 100}])
+def test_a_smoke_test_is_told_before_the_findings(data: dict[str, str | int]) -> None:
+    effects = study_effects(table_of(PAIR, data=data), None)
+    assert effects is not None
+    (warning,) = effects.warnings
+    assert warning.startswith(f"A smoke test, data={data['name']}: ")
+    assert effects.simple[0].finding != "no interval"  # they are numbers about these images all the same
+
+
+def test_a_whole_test_set_is_no_smoke_test() -> None:
+    effects = study_effects(table_of(PAIR, data={"name": "cifar10"}), None)
+    assert effects is not None
+    assert effects.warnings == ()

@@ -234,7 +234,11 @@ def test_a_single_run_beside_full_cells_has_no_interval_either() -> None:
     assert by_axis["scaling"].finding == "no interval"
     assert by_axis["grad"].estimate.se is not None
     assert by_axis["grad"].p_holm == by_axis["grad"].p
-    assert "A difference from a single run has no interval and no finding." in effects.notes
+    assert "An effect of which one cell has a single run has no interval and no finding." in effects.notes
+    # the means over the other axis and the interaction have that cell as well
+    assert {(one.estimate.se, one.p, one.finding) for one in (*effects.main, *effects.interactions)} == {
+        (None, None, "no interval")
+    }
 
 
 def test_one_factor_studies_are_known_by_their_cells() -> None:
@@ -284,16 +288,20 @@ def test_costs_are_the_option_s_less_the_baseline_s_in_one_place() -> None:
     assert (learned.mib, learned.macs, learned.latency_ms, learned.latency_place) == (0.0, 0.0, None, None)
 
 
-def test_test_images_widen_the_interval_and_are_left_out_where_they_differ() -> None:
+def test_test_images_widen_the_interval_and_are_left_out_where_seeds_had_different_ones() -> None:
     both = effects_of(table_of(GRID)).simple[0]
     assert both.with_images is not None
     assert both.with_images.se is not None
     assert both.estimate.se is not None
     assert both.with_images.value == both.estimate.value
     assert both.with_images.se >= both.estimate.se
-    record = make_record(seed=2, correct=7, scaling="none", grad="ste")
-    other = replace(record, data=replace(record.data, checksum="e" * 64))
-    effects = effects_of(table_of({**GRID, "scaling=none grad=ste": [5, 6, other]}))
+    cells = {}
+    for words, (first, second, third) in GRID.items():
+        settings = dict(word.split("=") for word in words.split())
+        record = make_record(seed=2, correct=third, **settings)
+        cells[words] = [first, second, replace(record, data=replace(record.data, checksum="e" * 64))]
+    effects = effects_of(table_of(cells))
+    assert values(effects.simple) == {"scaling=none>xnor": 13.333333, "grad=ste>approxsign": 10.0}
     assert effects.simple[0].with_images is None
     assert "The runs were not all tested on the same images: intervals are over seeds only." in effects.notes
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from effect_factories import cell_of, table_of
 from scipy.stats import ttest_rel
+from statsmodels.stats.multitest import multipletests
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.effects.twins import gap_grid, gaps
@@ -120,6 +121,27 @@ def test_cells_that_share_no_seed_have_means_and_no_gap() -> None:
 def test_without_a_result_on_both_sides_there_is_no_table() -> None:
     assert gap_grid([]) is None
     assert gap_grid([table_of({"": [5, 6]}, **BINARY), table_of({"": ["failed"]}, **FLOAT)]) is None
+
+
+def test_a_pretrained_network_is_compared_with_the_twin_of_its_function_where_there_is_one() -> None:
+    clipped = {**FLOAT, "activations": {"name": "float", "function": "clip"}}
+    binary = [cell_of(f"pretrain={name}", [5, 6], **BINARY) for name in ("none", "relu", "leaky_clip")]
+    floats = table("b", cell_of("", [9, 9], **FLOAT), cell_of("", [8, 8], **clipped))
+    rows = rows_of(gap_grid([table("a", *binary), floats]))
+    assert [(row["pretrain"].text, row["float_function"].text) for row in rows] == [
+        *(("none", "relu"), ("none", "clip"), ("relu", "relu"), ("leaky_clip", "relu"), ("leaky_clip", "clip"))
+    ]
+
+
+def test_the_gaps_of_the_table_are_one_family_of_holm() -> None:
+    seeds = {"none": [7, 8, 8], "xnor": [6, 8, 7], "learned": [5, 6, 9]}
+    binary = [cell_of(f"scaling={name}", right, **BINARY) for name, right in seeds.items()]
+    grid = gap_grid([table("a", *binary), table("b", cell_of("", [9, 9, 10], **FLOAT))])
+    p_values = [ttest_rel(right, [9, 9, 10]).pvalue for right in seeds.values()]
+    assert [row["p"].value for row in rows_of(grid)] == pytest.approx(p_values)
+    assert [row["p_holm"].value for row in rows_of(grid)] == pytest.approx(multipletests(p_values, method="holm")[1])
+    assert grid is not None
+    assert "p (Holm): adjusted for the 3 gaps of this table." in grid.notes
 
 
 def test_a_pretrained_network_is_compared_with_a_warning() -> None:

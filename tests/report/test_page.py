@@ -328,3 +328,27 @@ def test_a_table_s_title_that_repeats_its_section_s_is_not_shown_twice():
     html = to_html(Page(title="T", made_of="", sections=(Section(anchor="s", title="grid", parts=(twice, once)),)))
     assert 'id="table-grid-title" class="unseen">grid<' in html
     assert 'id="table-other-title">Effects<' in html
+
+
+def test_a_folded_section_opens_holds_all_of_it_and_is_not_in_the_contents():
+    folded = Section(anchor="more", title="More of it", text=("Seldom read.",), parts=(RUNS,), folded=True)
+    found = outline(Page(title="T", made_of="", sections=(Section(anchor="s", title="S", parts=(folded,)),)))
+    (fold,) = found.all("details", "fold")
+    assert fold.attributes["id"] == "more"
+    assert "open" not in fold.attributes
+    assert "More of it" in [e.text for e in found.all("summary")]
+    assert "Seldom read." in [e.text for e in found.all("p")]
+    assert len(found.all("table")) == 1
+    assert [e.text for e in found.all("a") if e.attributes["href"] in ("#s", "#more")] == ["S"]
+
+
+def test_a_figure_leads_to_how_its_kind_is_read_where_the_page_says_it():
+    page = make_page(charts=(make_chart(),))
+    assert "#reading-curves" not in outline(page).values("href")
+    reading = Section(anchor="reading-curves", title="Curves", text=("Thin lines are seeds.",), folded=True)
+    assert "#reading-curves" in outline(replace(page, sections=(*page.sections, reading))).values("href")
+
+
+def test_what_a_linked_entry_says_more_opens_by_a_sign_that_is_read_aloud():
+    found = outline(make_page(grid_of(Entry(text="81.2", link="a", more="1 of 4"))))
+    assert [(e.text, e.attributes.get("aria-label")) for e in found.all("summary") if e.text == "…"] == [("…", "more")]

@@ -157,13 +157,18 @@ def test_scopes_beyond_those_that_print_has_room_for_are_still_in_the_csv(
     for number, width in enumerate((0.25, 0.5, 2.0)):
         put_cell(tmp_path, f"study{number}", (*CIFAR, f"model.width={width}"), correct=(8,))
     grid = beside()
-    assert [title for title in titles(grid) if title.startswith("ours")] == [
-        FULL,
-        "ours, width 0.25",
-        "ours, width 0.5",
-    ]
+    assert [title for title in titles(grid) if title.startswith("ours")] == ["ours, width 0.25", "ours, width 0.5"]
+    assert "Ours at full size: not run in any row." in grid.notes
     assert entry(grid, "ours, width 2", **POST).text == "80.00 (1 of 1)"
     assert any("1 further scope of ours" in note for note in grid.notes)
+
+
+def test_the_full_size_stands_first_once_it_is_run(tmp_path: Path, beside: Callable[[], Grid]) -> None:
+    put_cell(tmp_path, "short", (*CIFAR, "model.width=0.25"), correct=(8,))
+    put_cell(tmp_path, "full", CIFAR, correct=(9,))
+    grid = beside()
+    assert [title for title in titles(grid) if title.startswith("ours, ")] == [FULL, "ours, width 0.25"]
+    assert "Ours at full size: not run in any row." not in grid.notes
 
 
 def test_a_search_of_many_scopes_leaves_some_to_its_own_table_and_says_so(

@@ -145,6 +145,7 @@ def test_the_verdict_on_a_claim(expected: Expectation, value: float, margin: flo
         ("gain", 3.0, 2.5, "the 95 % interval (0.77 to 5.23) lies above 0"),
         ("gain", 3.0, 9, "the 95 % interval (0.77 to 5.23) lies above 0, the gain is smaller than the margin of 9"),
         ("gain", 0.0, 2.5, "the 90 % interval (-1.81 to 1.81) does not reach the margin of 2.5 and holds 0"),
+        ("gain", -2.0, 2.5, "the 90 % interval (-3.81 to -0.19) lies below 0"),
         ("gain", -3.0, 2.5, "the 95 % interval (-5.23 to -0.77) lies below 0"),
         ("gain", 2.0, 9, "the 95 % interval (-0.23 to 4.23) holds 0, the 90 % interval (0.19 to 3.81) does not"),
         ("gain", 1.0, 2.5, "the 95 % interval (-1.23 to 3.23) holds 0, and a gain of 2.5 is not ruled out"),

@@ -65,3 +65,12 @@ def test_a_stricter_level_says_less() -> None:
     loose = uneven_spread(fit(runs), level=0.2)
     assert loose is not None
     assert uneven_spread(fit(runs), level=loose.p) is None
+
+
+def test_two_of_eight_cells_that_spread_five_times_as_far_are_noticed_in_half_of_the_studies_with_three_seeds() -> None:
+    """docs/STATISTICS.md says 45 %: one standard error of 300 studies is 3 points."""
+    noticed = sum(
+        uneven_spread(fit(study("abcdefgh", [0.1] * 6 + [0.5] * 2, seeds=3, source=source))) is not None
+        for source in range(300)
+    )
+    assert 0.35 <= noticed / 300 <= 0.55

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from hashlib import sha256
+from html import escape
+from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -23,6 +26,7 @@ from factories import (
 )
 
 from bnn_ablate.report.__main__ import main
+from bnn_ablate.report.charts.reading import HOW
 from bnn_ablate.report.sources import Sources
 from bnn_ablate.store import Store
 
@@ -165,6 +169,73 @@ def test_a_damaged_file_of_sign_flips_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / record.run_id / "diagnostics.csv").write_text("epoch,layer,quantity,value\n0,all,flipped_signs,x\n")
     assert main([f"runs={tmp_path}", f"out={tmp_path / 'out'}"], NOTHING_PUBLISHED) == 1
     assert f"- {record.run_id}/diagnostics.csv: " in (tmp_path / "out" / "index.md").read_text()
+
+
+def test_studies_that_can_be_evidence_stand_before_smoke_tests(tmp_path: Path) -> None:
+    for name, data in (("b", "fashion_mnist"), ("a", "digits"), ("c", "cifar10")):
+        record = put_done(tmp_path, make_record(data={"option": data, "name": data}))
+        put_study(tmp_path, name, [("seed=0", record)])
+    put_study(tmp_path, "0", [("seed=0", None)])
+    put_done(tmp_path, make_record(seed=7, data={"option": "cifar10", "name": "cifar10"}))
+    make_report(tmp_path, out=tmp_path / "out")
+    shown = re.findall(r'<section id="study-([^"]*)"', page(tmp_path / "out"))
+    assert shown == ["b", "c", "a", "0", "other-runs"]
+
+
+def test_how_figures_are_read_is_said_once_and_each_figure_leads_there(tmp_path: Path) -> None:
+    for data in ("fashion_mnist", "cifar10"):
+        jobs = []
+        for seed, scaling, grad in product((0, 1), ("none", "xnor"), ("ste", "approxsign")):
+            chosen = {"option": data, "name": data}
+            record = make_record(seed=seed, scaling=scaling, grad=grad, correct=6 + seed, data=chosen)
+            jobs.append((f"scaling={scaling} grad={grad} seed={seed}", put_done(tmp_path, record)))
+        put_study(tmp_path, data, jobs)
+    assert main([f"runs={tmp_path}", f"out={tmp_path / 'out'}"], NOTHING_PUBLISHED) == 0
+    html = page(tmp_path / "out")
+    for kind in ("effects", "interactions", "curves"):
+        assert html.count(escape(HOW[kind][1], quote=False).replace("'", "&#39;")) == 1
+        assert html.count(f'href="#reading-{kind}"') >= 2  # in both studies
+        assert html.count(f'id="reading-{kind}"') == 1
+    assert "reading-authors" not in html  # there is no such figure
+    # means over other axes open below what the study varies one at a time
+    for data in ("fashion_mnist", "cifar10"):
+        places = [html.index(f'id="{place}"') for place in (f"table-{data}.effects", f"figure-{data}.curves")]
+        fold = html.index(f'<details class="fold" id="study-{data}-means"')
+        inside = [
+            html.index(f'id="{place}"') for place in (f"table-{data}.main-effects", f"figure-{data}.interactions")
+        ]
+        assert max(places) < fold < min(inside)
+
+
+def test_a_report_that_is_stopped_says_so_in_a_line_and_leaves_no_half_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    put_pair(tmp_path / "runs")
+    out = tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr("bnn_ablate.report.pages.study_effects", stop)
+        assert make_report(tmp_path / "runs", out=out) == 130
+    assert capsys.readouterr().err == "stopped; nothing is written\n"
+    assert not out.exists()
+
+    renamed = os.replace
+    with monkeypatch.context() as patched:
+        patched.setattr("os.replace", lambda old, new: stop() if "pair.tex" in str(new) else renamed(old, new))
+        assert make_report(tmp_path / "runs", out=out) == 130
+    assert capsys.readouterr().err == (f"stopped; each file of {out} is whole, and the next report writes the others\n")
+    assert not list(out.rglob("*.tmp"))
+    assert (out / "tables" / "pair.md").exists()
+    assert not (out / "tables" / "pair.tex").exists()
+    assert make_report(tmp_path / "runs", out=out) == 0
+    make_report(tmp_path / "runs", out=tmp_path / "other")
+    names = [path.relative_to(out) for path in sorted(out.rglob("*")) if path.is_file()]
+    assert Path("tables/pair.tex") in names
+    assert [(out / name).read_bytes() == (tmp_path / "other" / name).read_bytes() for name in names] == [True] * len(
+        names
+    )
 
 
 def test_files_of_an_earlier_report_go_and_those_of_people_stay(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 from bnn_ablate.record import Record
@@ -50,7 +51,7 @@ class Part:
     #: Where one standard deviation does not fit its cells: each effect is estimated from its own cells alone.
     uneven: Uneven | None
 
-    @property
+    @cached_property
     def cells(self) -> set[int]:
         """The places of its cells."""
         return {place for place, _ in self.records}

@@ -119,7 +119,7 @@ def interaction_grid(effects: StudyEffects) -> Grid:
 def model_note(effects: StudyEffects) -> str:
     """The model in one sentence, with how far chance moves a run."""
     if effects.sd is None:
-        return f"{MODEL}; nothing repeats, so that chance is unknown."
+        return f"{MODEL}; how far chance moves a run these runs cannot tell."
     return (
         f"{MODEL}; chance moves a run by {effects.sd:.2f} points (pooled standard deviation, "
         f"{counted(effects.df, 'degree')} of freedom)."

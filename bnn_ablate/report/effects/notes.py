@@ -139,7 +139,7 @@ def _seeds(evidence: Evidence) -> list[str]:
 def _no_chance(evidence: Evidence) -> list[str]:
     """Where nothing tells chance from effect; what more seeds cost stands below the table of the cells."""
     parts = evidence.estimator.parts
-    if parts and all(part.fit.sd is None for part in parts):
+    if evidence.effects and all(part.fit.sd is None for part in parts):
         return ["Nothing repeats, so that chance cannot be told from effect: no interval and no finding."]
     if any(effect.estimate.n == 1 for effect in evidence.effects):
         return ["An effect of which one cell has a single run has no interval and no finding."]

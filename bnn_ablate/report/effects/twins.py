@@ -45,7 +45,8 @@ def gaps(tables: Sequence[Table]) -> list[Gap]:
     """Every binary cell with its float twins, in the order of the tables; a cell of two tables once.
 
     A network that was pretrained with a function has its twins of that function where there are some, any other one all
-    of them: a binary network has no function of its own. Cells are binary where weights and activations are both binarised; networks with one of them in floats are neither.
+    of them: a binary network has no function of its own. Cells are binary where weights and activations are both
+    binarised; networks with one of them in floats are neither.
     """
     cells = _merged(tables)
     settings = [cell.leaves for cell in cells]
