@@ -2,8 +2,9 @@
 
 How near does a scaling factor bring a binary convolution to the float convolution of the same latent weights and real
 inputs, and what is left of that behind a BatchNorm? Computed for every binary convolution of a trained run on its first
-N test images (default: 64), and written to runs/ID/scaling_error.json, from which the report judges the claim that
-BatchNorm takes the difference away. ``run=all`` takes all finished runs. Nothing else in the folder is touched.
+N test images (default: 64, or all where there are fewer), and written to runs/ID/scaling_error.json, from which the
+report judges the claim that BatchNorm takes the difference away. ``run=all`` takes all finished runs. Nothing else in
+the folder is touched.
 
 Exit status: 0; 1 where something is wrong.
 """
@@ -37,11 +38,11 @@ EPS = 1e-5
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The words of the command line; ``others`` are overrides of the run's settings."""
+    """The words of the command line; ``images`` is None where none says it, ``others`` override a run's settings."""
 
     run: str
     runs: Path
-    images: int
+    images: int | None
     others: tuple[str, ...]
 
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def read_words(arguments: Sequence[str]) -> Asked:
     """Raises SettingsError with one sentence about the first word that is wrong."""
-    given = {"run": "", "runs": "runs", "images": str(IMAGES)}
+    given = {"run": "", "runs": "runs", "images": ""}
     others = []
     for word in arguments:
         key, _, value = word.partition("=")
@@ -79,9 +80,10 @@ def read_words(arguments: Sequence[str]) -> Asked:
             raise SettingsError(f"{word} is not an argument: give run=ID|all, runs=DIR, images=N or data.root=DIR")
     if not given["run"]:
         raise SettingsError("run= is missing: give run=ID, or run=all for all finished runs")
-    if not given["images"].isdecimal() or int(given["images"]) < 2:
+    if given["images"] and (not given["images"].isdecimal() or int(given["images"]) < 2):
         raise SettingsError(f"images={given['images']} must be a number from 2 on: a BatchNorm takes means over them")
-    return Asked(run=given["run"], runs=Path(given["runs"]), images=int(given["images"]), others=tuple(others))
+    images = int(given["images"]) if given["images"] else None
+    return Asked(run=given["run"], runs=Path(given["runs"]), images=images, others=tuple(others))
 
 
 def _run_ids(asked: Asked) -> list[str]:
@@ -106,10 +108,11 @@ def _run(asked: Asked, run_id: str) -> None:
     say(f"run {run_id}: {layers}, after BatchNorm the error with alpha and K differs by at most {worst:.3f}: {path}")
 
 
-def errors_of_run(folder: RunFolder, *, images: int, overrides: Sequence[str]) -> ScalingErrors:
-    """Load a trained run and compare on its first test images.
+def errors_of_run(folder: RunFolder, *, images: int | None, overrides: Sequence[str]) -> ScalingErrors:
+    """Load a trained run and compare on its first ``images`` test images; None takes IMAGES, or all where fewer are.
 
-    Raises SettingsError where there is no trained run or nothing binary in it, CheckpointError for a damaged file.
+    Raises SettingsError where there is no trained run, nothing binary in it or too few images, CheckpointError for a
+    damaged file.
     """
     status = folder.status()
     if status is None or status.state not in ("trained", "done"):
@@ -119,7 +122,11 @@ def errors_of_run(folder: RunFolder, *, images: int, overrides: Sequence[str]) -
     network = load_trained(settings, folder).network
     test = load_splits(settings.data).test
     device = torch.device("cpu")
-    batches = eval_batches(test, settings.data, settings.recipe, images, rank=0, world_size=1, device=device, workers=0)
+    if images is not None and images > len(test):
+        there = f"the test set of run {folder.path.name} has {len(test)}"
+        raise SettingsError(f"images={images} are more than there are: {there}")
+    num = min(IMAGES, len(test)) if images is None else images
+    batches = eval_batches(test, settings.data, settings.recipe, num, rank=0, world_size=1, device=device, workers=0)
     batch = next(iter(batches))[0]
     layers = layer_errors(network, batch)
     if not layers:

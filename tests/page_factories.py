@@ -18,7 +18,7 @@ EVIL = "\"'><script>window.executed = 1</script><img src=x onerror='window.execu
 
 
 def make_chart(name: str = "curves", svg: bytes = SVG) -> Chart:
-    return Chart(name=name, title=f"Chart {name}", caption="Thin lines are seeds.", svg=svg, pdf=b"%PDF-1.4")
+    return Chart(name=name, title=f"Chart {name}", kind="curves", caption="Of six runs.", svg=svg, pdf=b"%PDF-1.4")
 
 
 def make_runs(accuracies: dict[str, float | None], name: str = "runs") -> Grid:
@@ -88,7 +88,7 @@ def page_of(text: Callable[[str], str]) -> Page:
         details=tuple({text("shared"): text("same"), text("own"): text(f"{place}")} for place in range(len(entries))),
     )
     svg = SVG.replace(b"top-1", text("label").encode())
-    chart = Chart(name=text("chart"), title=text("figure"), caption=text("caption"), svg=svg, pdf=b"")
+    chart = Chart(name=text("chart"), title=text("figure"), kind="curves", caption=text("caption"), svg=svg, pdf=b"")
     section = Section(anchor=text("anchor"), title=text("section"), text=(text("paragraph"),), parts=(grid, chart))
     problems = tuple(text(f"problem {number}") for number in range(20))
     return Page(title=text("title"), made_of=text("made of"), problems=problems, sections=(section,))

@@ -105,6 +105,19 @@ def test_the_command_writes_a_file_of_the_runs_own_weights_and_changes_nothing_e
     assert after == before
 
 
+def test_more_images_than_there_are_are_refused_and_without_a_number_all_of_few_are_taken(done, capsys):
+    record, runs = done
+    there = record.accuracy.num_images
+    path = runs / record.run_id / FILE
+    path.unlink(missing_ok=True)
+    assert main(["run=all", f"runs={runs}", f"images={there + 1}"]) == 1
+    told = f"error: images={there + 1} are more than there are: the test set of run {record.run_id} has {there}"
+    assert told in capsys.readouterr().out
+    assert not path.exists()
+    assert main(["run=all", f"runs={runs}"]) == 0
+    assert read_errors(path).images == min(there, 64)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

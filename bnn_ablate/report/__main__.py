@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,8 @@ Makes the report of all runs: verdicts on the paper's claims, tables beside publ
 
 Writes index.html, which needs no other file, index.md in short, tables/ (Markdown, LaTeX, CSV) and figures/ (SVG, PDF).
 STUDY.csv has a line a cell, STUDY.runs.csv a line a run. What an earlier report made and this one does not is removed.
-The same records give the same bytes. Exit status: 0; 1 if something could not be read; 2 if the command is wrong.
+The same records give the same bytes. Exit status: 0; 1 if something could not be read; 2 if the command is wrong; 130
+if it was stopped.
 """
 
 
@@ -56,11 +57,13 @@ def main(arguments: Sequence[str], sources: Sources | None = None) -> int:
     except ReportError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing is written", file=sys.stderr)
+        return 130
 
 
 def _make(asked: Asked, sources: Sources) -> int:
     # A wrong argument must not wait for what draws and writes.
-    from bnn_ablate.report.files import write_files
     from bnn_ablate.report.grid import Grid
     from bnn_ablate.report.into import with_tables
     from bnn_ablate.report.pages import parts_of, put_together
@@ -73,15 +76,12 @@ def _make(asked: Asked, sources: Sources) -> int:
         print(one_line(problem), file=sys.stderr)
     grids = {part.name: part for part in parts_of(report.page.sections) if isinstance(part, Grid)}
     pages = {page: with_tables(_text(page), grids, str(page)) for page in asked.into}
+    files = report_files(report)
     try:
-        write_files(out, report_files(report))
-    except OSError as error:
-        raise ReportError(f"out={out} cannot be written: {error.strerror}") from None
-    for page, text in pages.items():
-        try:
-            write_atomically(page, text.encode())
-        except OSError as error:
-            raise ReportError(f"into={page} cannot be written: {error.strerror}") from None
+        _write(out, files, pages)
+    except KeyboardInterrupt:
+        print(f"stopped; each file of {out} is whole, and the next report writes the others", file=sys.stderr)
+        return 130
     for table in report.tables:
         planned = sum(len(cell.runs) for cell in table.cells)
         done = sum(len(cell.records) for cell in table.cells)
@@ -93,6 +93,20 @@ def _make(asked: Asked, sources: Sources) -> int:
         print(f"verdicts on {counted(len(report.judged), 'claim')}: {told}")
     print(f"{out}/index.html: {counted(len(report.tables), 'table')}, {counted(len(problems), 'problem')}")
     return 1 if problems else 0
+
+
+def _write(out: Path, files: Mapping[str, bytes], pages: Mapping[Path, str]) -> None:
+    from bnn_ablate.report.files import write_files
+
+    try:
+        write_files(out, files)
+    except OSError as error:
+        raise ReportError(f"out={out} cannot be written: {error.strerror}") from None
+    for page, text in pages.items():
+        try:
+            write_atomically(page, text.encode())
+        except OSError as error:
+            raise ReportError(f"into={page} cannot be written: {error.strerror}") from None
 
 
 def read_arguments(arguments: Sequence[str]) -> Asked:

@@ -24,6 +24,7 @@ from factories import (
     put_study,
     rows_of,
 )
+from table_factories import CIFAR, put_cell
 
 from bnn_ablate.report.__main__ import main
 from bnn_ablate.report.charts.reading import HOW
@@ -180,6 +181,17 @@ def test_studies_that_can_be_evidence_stand_before_smoke_tests(tmp_path: Path) -
     make_report(tmp_path, out=tmp_path / "out")
     shown = re.findall(r'<section id="study-([^"]*)"', page(tmp_path / "out"))
     assert shown == ["b", "c", "a", "0", "other-runs"]
+
+
+def test_published_tables_with_one_row_of_ours_open_below_those_with_more(tmp_path: Path) -> None:
+    for name, grad in (("a", "ste"), ("b", "approxsign_both")):
+        put_cell(tmp_path / "runs", name, (*CIFAR, "model.width=0.25", f"grad={grad}"), correct=(8,))
+    assert main([f"runs={tmp_path / 'runs'}", f"out={tmp_path / 'out'}", "figures=no"]) == 0
+    html = page(tmp_path / "out")
+    fold = html.index('<details class="fold" id="paper-single"')
+    assert html.index('id="table-paper.scaling_downsample_approxsign_cifar10"') < fold
+    assert fold < html.index('id="table-paper.pretraining_cifar10"') < html.index('<section id="studies"')
+    assert "with one row of ours: " in html
 
 
 def test_how_figures_are_read_is_said_once_and_each_figure_leads_there(tmp_path: Path) -> None:

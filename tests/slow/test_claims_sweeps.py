@@ -11,11 +11,14 @@ from sweep_files import NAMES, asked, cells_of, put_images
 
 from bnn_ablate.identity import plain_config
 from bnn_ablate.report.cells import flatten
-from bnn_ablate.report.claims.cells import Candidate, find_matches, in_scope
+from bnn_ablate.report.claims.cells import Candidate, find_matches
 from bnn_ablate.report.claims.declared import SMALLER, Contrast, read_claims
+from bnn_ablate.report.claims.scopes import in_scope
+from bnn_ablate.report.published.options import Options
 
 ROOT = CONF.parent
 CLAIMS = read_claims(ROOT / "reports" / "claims.yaml")
+OPTIONS = Options(CONF)
 CONTRASTS = [
     pytest.param(contrast, id=f"{claim.number}-{contrast.name}")
     for claim in CLAIMS.claims
@@ -45,7 +48,9 @@ def test_every_sweep_that_a_contrast_names_has_its_cells_at_that_scope(contrast:
         matches = find_matches(contrast, CLAIMS.always, there)
         assert matches, (scope, names)
         if scope != SMALLER:
-            assert [match for match in matches if in_scope(contrast, match, there, CLAIMS.scopes[scope])], scope
+            full = CLAIMS.scopes[scope]
+            assert [match for match in matches if in_scope(contrast, match, there, full, OPTIONS)], scope
         else:
-            at = [name for name in CLAIMS.scopes for m in matches if in_scope(contrast, m, there, CLAIMS.scopes[name])]
+            scopes = CLAIMS.scopes.items()
+            at = [name for name, one in scopes for m in matches if in_scope(contrast, m, there, one, OPTIONS)]
             assert at == []

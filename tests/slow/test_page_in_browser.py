@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from page_factories import EVIL, make_chart, make_page, make_runs, page_of
 
-from bnn_ablate.report.grid import Column, Entry, Grid, Page
+from bnn_ablate.report.grid import Column, Entry, Grid, Page, Section
 from bnn_ablate.report.site.page import to_html
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'")
@@ -221,6 +222,84 @@ def test_columns_that_a_table_leaves_out_come_with_a_key(opened):
     page.emulate_media(media="print")
     assert heads.count() == 7
     assert page.locator(".left-out").is_visible()
+
+
+def folded_page() -> Page:
+    """A table inside of a folded section, a long one before it, and a figure that leads to how it is read."""
+    page = make_page(make_runs({f"run{number}": float(number) for number in range(60)}), charts=(make_chart(),))
+    deeper = Section(anchor="deeper", title="Deeper", parts=(make_runs({"a": 1.0}, name="inner"),), folded=True)
+    folded = Section(anchor="more", title="More", parts=(deeper,), folded=True)
+    reading = Section(anchor="reading-curves", title="Curves", text=("Thin lines are seeds.",), folded=True)
+    return replace(page, sections=(*page.sections, folded, reading))
+
+
+def test_what_is_folded_opens_for_a_person_for_an_address_and_for_a_link(opened):
+    inner = ".grid[data-name='inner'] table"
+    page = opened(folded_page())
+    assert not page.locator(inner).is_visible()
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Deeper", exact=True).click()
+    assert page.locator(inner).is_visible()
+    assert not page.get_by_text("Thin lines are seeds.").is_visible()
+    page.get_by_role("link", name="How to read it").click()
+    page.get_by_text("Thin lines are seeds.").wait_for(state="visible")
+    again = opened(folded_page(), "#table-inner")
+    again.locator(inner).wait_for(state="visible")
+    assert again.locator("#table-inner").evaluate("(element) => element.getBoundingClientRect().top") < 800
+
+
+def test_paper_shows_what_is_folded_and_the_screen_has_it_as_before(opened):
+    page = opened(folded_page())
+    page.evaluate(
+        "addEventListener('beforeprint', () => { window.open_ = document.querySelectorAll('.fold[open]').length })"
+    )
+    page.pdf()
+    assert page.evaluate("window.open_") == 3
+    assert page.locator(".fold[open]").count() == 0
+
+
+def test_a_table_that_goes_on_at_a_side_has_a_shadow_there(opened):
+    page = opened(make_page(broad_grid(), make_runs({"a": 1.0})))
+    page.get_by_role("button", name="7 more columns").click()
+
+    def edges(grid: str) -> tuple[bool, bool]:
+        """Whether the outermost pixels of a table's left and right edge, between two rows, are darker than the page."""
+        box = page.locator(f".grid[data-name='{grid}'] .scroll")
+        image = box.screenshot()
+        return page.evaluate(
+            """async (data) => {
+                const image = await createImageBitmap(new Blob([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))]));
+                const size = [image.width, image.height];
+                const canvas = new OffscreenCanvas(...size).getContext("2d", { willReadFrequently: true });
+                canvas.drawImage(image, 0, 0);
+                const at = (x) => canvas.getImageData(x, image.height - 8, 1, 1).data[0];
+                return [at(1) < 235, at(image.width - 2) < 235];
+            }""",
+            b64encode(image).decode(),
+        )
+
+    assert edges("broad") == [False, True]
+    page.locator(".grid[data-name='broad'] .scroll").evaluate("(element) => element.scrollBy(60, 0)")
+    assert edges("broad") == [True, True]
+    page.locator(".grid[data-name='broad'] .scroll").evaluate("(element) => element.scrollBy(9999, 0)")
+    assert edges("broad") == [True, False]
+    assert edges("runs") == [False, False]
+
+
+def test_a_table_of_long_texts_wraps_them_and_stays_within_a_screen(opened):
+    columns = [Column(title=title, key=title) for title in ("claim", "contrast", "verdict", "scope", "study")]
+    texts = (
+        "1. Scaling factors",
+        "words " * 20,
+        "holds",
+        "CIFAR-10, " * 12,
+        "a_study_with_a_name_of_many_letters_" * 2,
+    )
+    columns += [Column(title=f"n{number}", key=f"n{number}", numeric=True) for number in range(3)]
+    row = (*(Entry(text=text) for text in texts), *(Entry(text="+1.25", value=1.25) for _ in range(3)))
+    page = opened(make_page(Grid(name="long", title="L", columns=tuple(columns), rows=(row,))))
+    box = page.locator(".grid[data-name='long'] .scroll")
+    assert box.evaluate("(element) => element.scrollWidth - element.clientWidth") == 0
 
 
 def test_axes_that_are_not_in_sight_open_and_say_that_they_are_set(opened):

@@ -1,17 +1,48 @@
-"""Names beside the points of a front, where there is room for them."""
+"""Names of the points of a front: what they say, and where there is room for them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from bnn_ablate.report.charts.cells import cell_names
 from bnn_ablate.report.charts.front import Point, interval_ends
 from bnn_ablate.report.charts.style import GREY, POINT, fitted, text_width
+from bnn_ablate.report.effects.values import StudyEffects
+from bnn_ablate.report.tables import Table
 
 #: Labels of the front: how many, how long in millimetres, how high in points.
 LABELS, LONGEST_LABEL, LABEL = 8, 60.0, 10.0
+#: Letters of a name that stands beside its point; where one of a chart has more, all have numbers.
+MOST_LETTERS = 30
+
+
+def names_of(table: Table, effects: StudyEffects | None, cells: Sequence[int]) -> tuple[list[str], str]:
+    """What each of these cells is called beside its point, and what the caption says of them all.
+
+    Names are of the axes in which these cells differ. Where one is too long they are numbers, and the caption says what
+    each has that most of them have not.
+    """
+    rows = [table.labels.rows[cell] for cell in cells]
+    columns = [at for at in range(len(table.labels.columns)) if len({row[at] for row in rows}) > 1]
+    axes = [table.labels.columns[at] for at in columns]
+    names = [", ".join(row[at] for at in columns) for row in rows]
+    if len(cells) == 1 or (effects is not None and effects.one_factor):
+        every = cell_names(table, effects)
+        names = [every[cell] for cell in cells]
+        return names, f": {'; '.join(names)}"
+    if all(len(name) <= MOST_LETTERS for name in names):
+        return names, f", by {', '.join(axes)}: {'; '.join(names)}"
+    usual = [Counter(row[at] for row in rows).most_common(1)[0][0] for at in columns]
+    told = []
+    for number, row in enumerate(rows, start=1):
+        own = [f"{axis}={row[at]}" for at, axis, most in zip(columns, axes, usual, strict=True) if row[at] != most]
+        told.append(f"({number}) {', '.join(own) if own else 'no change'}")
+    most_have = ", ".join(f"{axis}={most}" for axis, most in zip(axes, usual, strict=True))
+    return [str(number) for number in range(1, len(rows) + 1)], f", as changes to {most_have}: {'; '.join(told)}"
 
 
 def name_front(axes: Axes, points: Sequence[Point], xs: Sequence[float], members: Sequence[int]) -> None:

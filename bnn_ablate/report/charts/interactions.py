@@ -13,7 +13,6 @@ from bnn_ablate.report.charts.marginals import Marginals, marginals
 from bnn_ablate.report.charts.style import GREY, LINE, WIDTH, drawn, fitted, make_chart, panel, sheet, signed
 from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.grid import Chart
-from bnn_ablate.report.numbers import joined
 from bnn_ablate.report.tables import Table
 
 #: Two panels stand side by side, three rows of them on a page.
@@ -62,7 +61,7 @@ def interaction_charts(table: Table, study: StudyEffects) -> list[Chart]:
                 name=f"{study.study}.interactions{number}",
                 title=f"{study.study}: interactions",
                 kind="interactions",
-                caption=f"Pairs of axes: {joined([one.pair for one in page])}.{''.join(left_out)}{cut}",
+                caption=f"Pairs of axes: {'; '.join(one.pair for one in page)}.{''.join(left_out)}{cut}",
             )
         )
     return charts
@@ -154,8 +153,6 @@ def _draw(axes: Axes, one: Panel) -> None:
     axes.grid(axis="y")
     axes.set_ylabel("top-1, %")
     axes.set_xlabel(fitted(one.along, PANEL_WIDTH), labelpad=2)
-    for above, text, look_of in (
-        (2.5 + LINE, one.pair, {"weight": "bold"}),
-        (2.5, one.said, {"color": GREY}),
-    ):
-        axes.text(0, 1 + above / PANEL_HEIGHT, fitted(text, PANEL_WIDTH + 4), transform=axes.transAxes, **look_of)
+    pair, said = fitted(one.pair, PANEL_WIDTH + 4), fitted(one.said, PANEL_WIDTH + 4)
+    axes.text(0, 1 + (2.5 + LINE) / PANEL_HEIGHT, pair, transform=axes.transAxes, weight="bold")
+    axes.text(0, 1 + 2.5 / PANEL_HEIGHT, said, transform=axes.transAxes, color=GREY)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bnn_ablate.report.charts.key import draw_key, look
-from bnn_ablate.report.charts.style import LINE, WIDTH, drawn, panel, sheet
+from bnn_ablate.report.charts.style import LINE, TICKS, WIDTH, drawn, panel, sheet
 
 #: Lines that a row of panels can hold and still be read, and rows on a page.
 A_ROW, ROWS = 8, 3
@@ -58,7 +58,7 @@ def lines_figure(lines: Sequence[Line], ylabel: str, heading: str, *, from_zero:
                 draw_line(axes, line, index, marks_of=len(group))
             axes.set_xlim(first + 0.5, last + 0.5)
             axes.set_ylim(low, high)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=TICKS, integer=True))
             axes.grid()
             axes.set_xlabel("epoch, second half" if first else "epoch", labelpad=1)
             if not column:

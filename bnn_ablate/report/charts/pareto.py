@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from bnn_ablate.report.charts.cells import cell_names, undrawn
+from bnn_ablate.report.charts.cells import undrawn
 from bnn_ablate.report.charts.front import Point, front, interval_ends
-from bnn_ablate.report.charts.front_names import name_front
+from bnn_ablate.report.charts.front_names import name_front, names_of
 from bnn_ablate.report.charts.key import draw_key, look
 from bnn_ablate.report.charts.style import (
     BLACK,
@@ -38,73 +38,59 @@ MARGIN = 0.08
 #: By how many points of type cells of one cost stand apart, and at most all together.
 ASIDE, MOST_ASIDE = 6.0, 60.0
 
-CAPTION = (
-    "Each point is a cell: mean top-1 over its seeds, with its 95 % interval, against {what}. Filled points are the "
-    "Pareto front, cells than which none is both cheaper and more accurate on average; the line is the best mean that "
-    "can be had up to a cost. Cells of one cost stand side by side. Where intervals overlap, other seeds could give "
-    "another front. On the front, from the cheapest: {front}.{more}"
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a chart has along x: its ``name`` as in the file, the axis' ``title``, and ``what`` it is in a sentence."""
+    """What a chart has along x: its ``name`` as in the file, the axis' ``title``."""
 
     name: str
     title: str
-    what: str
 
 
-SIZE = Cost(name="size", title="size, MiB", what="the size of the network (1 bit a binary weight, 32 bits the rest)")
-MACS = Cost(
-    name="macs",
-    title="MACs an image, millions (float + binary / 64)",
-    what="the MACs of its convolutions for one image, 64 binary ones counted as one",
-)
-LATENCY = Cost(
-    name="latency",
-    title="packed network, ms an image",
-    what="the median time of the packed network for one image ({place})",
-)
+SIZE = Cost(name="size", title="size, MiB")
+MACS = Cost(name="macs", title="MACs an image, millions (float + binary / 64)")
+LATENCY = Cost(name="latency", title="packed network, ms an image")
 
 
-def cost_charts(table: Table, effects: StudyEffects | None) -> list[Chart]:
+def cost_charts(table: Table, effects: StudyEffects | None, title: str = "") -> list[Chart]:
     """Top-1 against size, against MACs and against latency, each where cells differ in it by more than two per cent.
 
     A cell of more than one size or number of MACs is left out. Times are those of the one machine, kernel and number of
-    threads that most cells were measured with, because others do not compare.
+    threads that most cells were measured with, because others do not compare. ``title`` says whose cells they are,
+    where that is not the name of the table.
     """
-    places = Counter(place for measured in table.measured for place in measured.latency_ms)
-    place = min(places, key=lambda where: (-places[where], where), default="")
+    machines = Counter(machine for measured in table.measured for machine in measured.latency_ms)
+    machine = min(machines, key=lambda one: (-machines[one], one), default="")
     costs = (
         (SIZE, [measured.size_mib for measured in table.measured]),
         (MACS, [tuple(macs / 1e6 for macs in measured.macs) for measured in table.measured]),
-        (LATENCY, [(m.latency_ms[place],) if place in m.latency_ms else () for m in table.measured]),
+        (LATENCY, [(m.latency_ms[machine],) if machine in m.latency_ms else () for m in table.measured]),
     )
     charts = []
+    axis, options = _told_apart(table, effects)
+    groups = _groups(table, axis, options)
     for cost, values in costs:
-        axis, options = _told_apart(table, effects)
-        points = [
-            Point(name=name, cost=value[0], top1=measured.top1, group=group)
-            for name, value, measured, group in zip(
-                cell_names(table, effects), values, table.measured, _groups(table, axis, options), strict=True
-            )
-            if measured.top1 is not None and len(value) == 1
-        ]
+        points, cells = [], []
+        for cell, (value, measured, group) in enumerate(zip(values, table.measured, groups, strict=True)):
+            if measured.top1 is not None and len(value) == 1:
+                points.append(Point(name="", cost=value[0], top1=measured.top1, group=group))
+                cells.append(cell)
         if not _spread([point.cost for point in points]):
             continue
+        members = front(points)
+        names, told = names_of(table, effects, [cells[place] for place in members])
+        for place, name in zip(members, names, strict=True):
+            points[place] = replace(points[place], name=name)
         unknown = sum(measured.top1 is not None for measured in table.measured) - len(points)
+        where = f" Measured on {machine}." if cost is LATENCY else ""
         more = undrawn(table) + (f" {unknown} cells have no such number, or more than one." if unknown else "")
         charts.append(
             make_chart(
                 cost_figure(points, cost.title, axis, options),
                 name=f"{table.name}.{cost.name}",
-                title=f"{table.name}: accuracy against {cost.title.partition(',')[0]}",
-                caption=CAPTION.format(
-                    what=cost.what.format(place=place),
-                    front="; ".join(points[place].name for place in front(points)),
-                    more=more,
-                ),
+                title=f"{title if title else table.name}: accuracy against {cost.title.partition(',')[0]}",
+                kind="cost",
+                caption=f"On the front, from the cheapest{told}.{where}{more}",
             )
         )
     return charts

@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib.style
@@ -33,12 +33,15 @@ Made = TypeVar("Made")
 WIDTH = 170.0
 #: A chart on a page of its own is at most this high.
 HEIGHT = 230.0
-#: Points; nothing is smaller.
-FONT = 8
+#: Points; nothing is smaller. The family comes with matplotlib: the same widths on every machine.
+FONT, FAMILY = 8, "DejaVu Sans"
+_LETTERS = FontProperties(family=FAMILY, size=FONT)
 INCH = 25.4
 POINT = INCH / 72
 #: From one line of text to the next.
 LINE = 4.0
+#: Steps of an axis at most, unless a chart says what stands on it.
+TICKS = 5
 
 #: Okabe and Ito's colours without their yellow, which is too light on white, and grey: a dark one and a light one take
 #: turns, and each has a marker and a dash pattern of its own, so that they differ in grey too.
@@ -59,7 +62,7 @@ BLUE, VERMILION, BLACK, GREY, BAND, FAINT = "#0072B2", "#D55E00", "#000000", "#5
 #: Everything a person's matplotlibrc could change is at matplotlib's default but for these.
 _SETTINGS: dict[str, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same widths on every machine
+    "font.sans-serif": [FAMILY],
     "font.size": FONT,
     "axes.labelsize": FONT,
     "axes.titlesize": FONT,
@@ -120,14 +123,18 @@ def sheet(width: float, height: float) -> Figure:
 def panel(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
     """Axes whose frame has its upper left corner at (``left``, ``top``)."""
     whole_width, whole_height = (float(inches) * INCH for inches in figure.get_size_inches())
-    return figure.add_axes(
+    axes = figure.add_axes(
         (left / whole_width, 1 - (top + height) / whole_height, width / whole_width, height / whole_height)
     )
+    # each tick is four artists, and they cost more than all that is drawn between them
+    axes.locator_params(nbins=TICKS)
+    return axes
 
 
+@lru_cache(maxsize=2**12)
 def text_width(text: str) -> float:
-    """Millimetres that ``text`` takes."""
-    width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties(size=FONT), ismath=False)
+    """Millimetres that ``text`` takes; it is asked of the same texts again and again, and shaping them takes long."""
+    width, _, _ = text_to_path.get_text_width_height_descent(text, _LETTERS, ismath=False)
     return float(width) * POINT
 
 
@@ -138,10 +145,15 @@ def fitted(text: str, room: float) -> str:
     most = int(room)
     if len(text) <= 2 or (len(text) <= most and text_width(text) <= room):
         return text
-    kept = max(2, min(most, len(text) - 1))
-    while kept > 2 and text_width(_cut(text, kept)) > room:
-        kept -= 1
-    return _cut(text, kept)
+    # the more letters, the wider: halves of what is between one that fits and one that does not
+    fits, too_many = 2, max(3, min(most, len(text) - 1) + 1)
+    while too_many - fits > 1:
+        kept = (fits + too_many) // 2
+        if text_width(_cut(text, kept)) <= room:
+            fits = kept
+        else:
+            too_many = kept
+    return _cut(text, fits)
 
 
 def _cut(text: str, kept: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bnn_ablate.record import Packed, RecordError
+from bnn_ablate.record import RecordError
 from bnn_ablate.report.cells import flatten
 from bnn_ablate.report.claims.lines import Line, Verdict
 from bnn_ablate.report.notes import MOST_FLIPS
@@ -21,12 +21,19 @@ SAME_ERROR = 0.05
 
 
 def judge_packed(tables: Sequence[Table]) -> list[Line]:
-    """A line for all runs that have a packed evaluation, each counted once, and one for each table that has some."""
+    """A line for all runs that have a packed evaluation, each counted once, and one for each table that has some.
+
+    The worst run decides: many clean ones do not make up for one that is not. Smoke tests are left out where other runs
+    were evaluated, and give no verdict alone.
+    """
     lines = []
     for scope, study, runs in _groups(tables):
-        evaluated = [run.packed for run in runs if run.packed is not None and run.packed.status == "evaluated"]
+        evaluated = [run for run in runs if run.packed is not None and run.packed.status == "evaluated"]
+        evidence = [run for run in evaluated if not _is_smoke_run(run)]
         if evaluated:
-            verdict, why = _counts(evaluated)
+            verdict, why = _counts(evidence if evidence else evaluated)
+            if not evidence:
+                verdict, why = "no verdict", f"{SMOKE_TEST}; {why}"
             lines.append(Line(name="flipped sign bits", scope=scope, study=study, verdict=verdict, why=why))
     return lines
 
@@ -74,19 +81,30 @@ def _once(runs: Iterable[Run]) -> list[Run]:
     return list({run.run_id: run for run in runs}.values())
 
 
-def _counts(evaluated: Sequence[Packed]) -> tuple[Verdict, str]:
-    bits = sum(packed.sign_bits for packed in evaluated if packed.sign_bits is not None)
-    flipped = sum(packed.flipped_sign_bits for packed in evaluated if packed.flipped_sign_bits is not None)
-    apart = sum(packed.disagreeing_predictions for packed in evaluated if packed.disagreeing_predictions is not None)
-    despite = sum(
-        packed.disagreeing_with_equal_signs for packed in evaluated if packed.disagreeing_with_equal_signs is not None
-    )
-    share = f", a share of {flipped / bits:.1e}" if flipped else ""
+def _is_smoke_run(run: Run) -> bool:
+    return is_smoke(dict(flatten({"data": run.config.get("data", {})})))
+
+
+def _counts(evaluated: Sequence[Run]) -> tuple[Verdict, str]:
+    """Whether the worst run flips few enough sign bits and no prediction changes without one."""
+    packed = [run.packed for run in evaluated if run.packed is not None]
+    flips = [(_number(one.flipped_sign_bits), _number(one.sign_bits)) for one in packed]
+    shares = [flipped / bits if bits else 0.0 for flipped, bits in flips]
+    apart = sum(_number(one.disagreeing_predictions) for one in packed)
+    despite = sum(_number(one.disagreeing_with_equal_signs) for one in packed)
+    worst = max(range(len(shares)), key=shares.__getitem__)
+    of_one = f", at most a share of {shares[worst]:.1e} in one run ({evaluated[worst].run_id})" if shares[worst] else ""
     why = (
-        f"{counted(len(evaluated), 'run')}: {flipped} of {bits} sign bits differ{share}; "
-        f"{counted(apart, 'prediction')} apart, {despite} of them though all sign bits are equal"
+        f"{counted(len(packed), 'run')}: {sum(flipped for flipped, _ in flips)} of {sum(bits for _, bits in flips)} "
+        f"sign bits differ{of_one}; {counted(apart, 'prediction')} apart, {despite} of them though all sign bits are "
+        "equal"
     )
-    return ("holds" if flipped <= MOST_FLIPS * bits and despite == 0 else "contradicted"), why
+    return ("holds" if shares[worst] <= MOST_FLIPS and despite == 0 else "contradicted"), why
+
+
+def _number(count: int | None) -> int:
+    assert count is not None  # an evaluation has all of them
+    return count
 
 
 def _layers(runs: Sequence[Run]) -> tuple[list[LayerErrors], list[str], bool]:
@@ -107,7 +125,7 @@ def _layers(runs: Sequence[Run]) -> tuple[list[LayerErrors], list[str], bool]:
             problems.append(f"{run.run_id}/{FILE}: {str(error).removeprefix(f'{path}: ')}")
             continue
         if errors.weight_digest == run.record.weight_digest:
-            (smoke if is_smoke(dict(flatten(run.config))) else evidence).extend(errors.layers)
+            (smoke if _is_smoke_run(run) else evidence).extend(errors.layers)
         else:
             problems.append(f"{run.run_id}/{FILE} is of other weights: compute it again")
     return (evidence, problems, False) if evidence else (smoke, problems, bool(smoke))

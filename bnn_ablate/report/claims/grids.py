@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from bnn_ablate.report.claims.figures import Change, marks_of
 from bnn_ablate.report.claims.lines import JudgedClaim, Line, Verdict
@@ -33,8 +34,8 @@ COLUMNS = (
     Column(title="margin", key="margin_points", numeric=True, wide=True),
     Column(title="scope", key="scope"),
     Column(title="study", key="study", filtered=True),
-    Column(title="because", key="because"),
-    Column(title="what next", key="next"),
+    Column(title="because", key="because", wide=True),
+    Column(title="what next", key="next", wide=True),
     Column(title="published for", key="published_for", wide=True),
     Column(title="published against", key="published_against", wide=True),
 )
@@ -47,7 +48,8 @@ READING = (
     "verdict, and it speaks about their scope: width, epochs, data and order, as they stand beside it. The paper's own "
     "claim is judged by runs of its full size, and is not run until there are some.",
     "Holds, contradicted and undecided compare the effect's interval with a margin; the levels are shared among the "
-    "contrasts of a claim in one study. One run has no interval and gives no verdict, and neither does a smoke test.",
+    "contrasts of a claim that one study planned. One run has no interval and gives no verdict, and neither does a "
+    "smoke test, nor an interim look, before all seeds that were declared are done or lost.",
 )
 NOTES = (
     "effect: points of top-1, the changed network less the other one. ± 95 %: over seeds, pooled over the study; with "
@@ -104,7 +106,7 @@ def study_grid(judged: Sequence[JudgedClaim], study: str) -> Grid | None:
     return Grid(
         name=f"{study}.verdicts",
         title="What it says of the paper's claims",
-        columns=tuple(COLUMNS[place] for place in places),
+        columns=tuple(replace(COLUMNS[place], wide=COLUMNS[place].key == "next") for place in places),
         rows=tuple(tuple(row[place] for place in places) for row in rows),
         notes=("A verdict is about the scope that stands beside it, and about no other.",),
     )
@@ -117,7 +119,7 @@ def _brief_row(one: JudgedClaim) -> tuple[Entry, ...]:
         Entry(text=claim.statement, value=claim.statement),
         Entry(text=claim.said.where, value=claim.said.where, mark=MARKS[claim.said.confidence][0]),
         _text(one.paper) if one.paper_verdict is None else _verdict(one.paper_verdict, more=one.paper),
-        _verdict(one.elsewhere_verdict, more=one.elsewhere),
+        _verdict(one.elsewhere_verdict, more=one.elsewhere, share=one.share),
         _text(_how_often(one)),
         _text(one.next),
     )
@@ -168,9 +170,11 @@ def _half_width(estimate: Estimate | None) -> Entry:
     return Entry(text=f"{half_width:.2f}", value=half_width)
 
 
-def _verdict(verdict: Verdict, *, more: str) -> Entry:
+def _verdict(verdict: Verdict, *, more: str, share: tuple[int, int] | None = None) -> Entry:
+    """With how many of how many contrasts hold, where it is not all of them: a claim never holds by a part of it."""
     tone: Tone = "" if verdict == "no verdict" else verdict
-    return Entry(text=verdict, value=verdict, tone=tone, more=more)
+    text = verdict if share is None else f"{verdict} ({share[0]} of {share[1]} contrasts)"
+    return Entry(text=text, value=text, tone=tone, more=more)
 
 
 def _published(changes: Iterable[Change]) -> Entry:

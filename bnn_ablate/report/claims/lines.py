@@ -10,6 +10,8 @@ from bnn_ablate.report.claims.figures import Change
 from bnn_ablate.report.stats.estimate import Estimate
 
 Verdict = Literal["holds", "contradicted", "undecided", "no verdict", "not run"]
+#: Verdicts that runs have given.
+JUDGED: tuple[Verdict, ...] = ("holds", "contradicted", "undecided")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +21,7 @@ class Line:
     ``at_scope`` names the paper's scope whose settings the cells have, None elsewhere. ``family`` is the number of
     contrasts among which the levels were shared. ``next`` says what a person can do about it; ``commands`` run it at
     the scopes that are missing, the smallest last. ``marks`` qualify the verdict. ``with_images`` covers the sample of
-    test images too.
+    test images too. ``runs`` are the ids of its done runs; ``same_as`` is an earlier study that has the same ones.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Line:
     commands: tuple[str, ...] = ()
     study: str | None = None
     at_scope: str | None = None
+    runs: frozenset[str] = frozenset()
+    same_as: str | None = None
     estimate: Estimate | None = None
     with_images: Estimate | None = None
     margin: float | None = None
@@ -44,7 +48,8 @@ class Line:
 class JudgedClaim:
     """A claim with its lines; ``paper`` is what can be said at the paper's full size, ``elsewhere`` at other scopes.
 
-    ``paper_verdict`` is None where a claim asks for no size: all its runs are judged together.
+    ``paper_verdict`` is None where a claim asks for no size: all its runs are judged together. ``share`` says how many
+    of how many contrasts hold elsewhere; None where all do, and where the verdict is another.
     """
 
     claim: Claim
@@ -53,4 +58,5 @@ class JudgedClaim:
     paper_verdict: Verdict | None
     elsewhere: str
     elsewhere_verdict: Verdict
+    share: tuple[int, int] | None
     next: str

@@ -1,27 +1,32 @@
 """A verdict on each claim wherever a study has the cells of one of its contrasts.
 
-The protocol: each study is fitted once (cells and seed blocks, pooled error); a contrast is judged against its own
-margin, at levels that share 5 % among the contrasts of the claim in that study. A verdict speaks about its scope; only
-cells with the paper's full-size settings speak about the paper. docs/STATISTICS.md says what each word means.
+The protocol: each study is fitted once (cells and seed blocks, pooled error), float networks and other images apart; a
+contrast is judged against its own margin, at levels that share 5 % among the contrasts of the claim that the study
+planned, and not before all declared seeds are done or lost. A verdict speaks about its scope; only cells with the
+paper's full-size settings speak about the paper. docs/STATISTICS.md says what each word means.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.claims.cells import Match, best_context, find_matches, in_scope
+from bnn_ablate.report.claims.cells import Match, best_context, find_matches
 from bnn_ablate.report.claims.counts import SMOKE_TEST, judge_packed, judge_scaling_errors
 from bnn_ablate.report.claims.declared import SMALLER, Claim, Claims, Contrast
 from bnn_ablate.report.claims.figures import Figures
-from bnn_ablate.report.claims.lines import JudgedClaim, Line
+from bnn_ablate.report.claims.lines import JUDGED, JudgedClaim, Line
+from bnn_ablate.report.claims.marks import marks_of_match
+from bnn_ablate.report.claims.scopes import check_scopes, in_scope
 from bnn_ablate.report.claims.subjects import Subject, subject_of
 from bnn_ablate.report.claims.summary import summed_up
 from bnn_ablate.report.claims.words import price, scope_words, state_words, sweep_commands
-from bnn_ablate.report.notes import LOST, SEEDS
-from bnn_ablate.report.numbers import counted
+from bnn_ablate.report.effects.estimates import FittedApartError
+from bnn_ablate.report.notes import SEEDS
+from bnn_ablate.report.published.options import Options
+from bnn_ablate.report.sources import CHECKOUT
 from bnn_ablate.report.stats.blocks import Fit, NotEstimableError
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.findings import SeedsNeeded, judge, seeds_needed
@@ -31,14 +36,23 @@ from bnn_ablate.study import Study
 
 
 def judge_claims(
-    claims: Claims, tables: Sequence[Table], studies: Mapping[str, Study], figures: Figures
+    claims: Claims,
+    tables: Sequence[Table],
+    studies: Mapping[str, Study],
+    figures: Figures,
+    conf: Path = CHECKOUT / "conf",
 ) -> list[JudgedClaim]:
-    """Judge every claim of the file, in its order; runs of no study are in no contrast."""
-    subjects = [subject_of(table, studies[table.name]) for table in tables if table.name in studies]
+    """Judge every claim of the file, in its order; runs of no study are in no contrast.
+
+    ``conf`` says what an option stands for. Raises ClaimsError for a scope whose settings it does not have.
+    """
+    options = Options(conf)
+    check_scopes(claims, options)
+    subjects = [subject_of(table, studies[table.name], options) for table in tables if table.name in studies]
     judged = []
     for claim in claims.claims:
         if claim.judged_by == "contrasts":
-            lines = _contrast_lines(claims, claim, subjects, figures)
+            lines = _contrast_lines(claims, claim, subjects, figures, options)
         elif claim.judged_by == "packed":
             lines = judge_packed(tables)
         elif claim.judged_by == "scaling_error":
@@ -54,19 +68,23 @@ def judge_claims(
     return judged
 
 
-def _contrast_lines(claims: Claims, claim: Claim, subjects: Sequence[Subject], figures: Figures) -> list[Line]:
+def _contrast_lines(
+    claims: Claims, claim: Claim, subjects: Sequence[Subject], figures: Figures, options: Options
+) -> list[Line]:
     """The lines of a claim: contrast by contrast, and of each the studies, then what no study has."""
     lines: dict[str, list[Line]] = {contrast.name: [] for contrast in claim.contrasts}
     for subject in subjects:
         found = [
             (contrast, match, scope)
             for contrast in claim.contrasts
-            for match, scope in _matches(claims, contrast, subject)
+            for match, scope in _matches(claims, contrast, subject, options)
         ]
-        judged = [one for one in found if one[0].no_verdict is None and subject.has_results(one[1])]
-        of_study = [_line(subject, *one, family=len(judged)) for one in found]
+        # Contrasts that are still to come, or are lost, were asked too.
+        asked = [one for one in found if one[0].no_verdict is None and subject.can_be_judged(one[1])]
+        of_study = [_line(subject, *one, family=max(1, len(asked)), options=options) for one in found]
         for line in _with_holm(of_study):
             lines[line.name].append(line)
+    lines = {name: _told_once(of_contrast) for name, of_contrast in lines.items()}
     for contrast in claim.contrasts:
         missing = _not_run(claims, contrast, lines[contrast.name])
         if missing is not None:
@@ -80,33 +98,38 @@ def _contrast_lines(claims: Claims, claim: Claim, subjects: Sequence[Subject], f
     return [line for of_contrast in lines.values() for line in of_contrast]
 
 
-def _matches(claims: Claims, contrast: Contrast, subject: Subject) -> list[tuple[Match, str | None]]:
+def _matches(claims: Claims, contrast: Contrast, subject: Subject, options: Options) -> list[tuple[Match, str | None]]:
     """Those at the study's baseline, and for each of the paper's scopes those that have its settings."""
     every = find_matches(contrast, claims.always, subject.cells)
     found: dict[Match, str | None] = dict.fromkeys(best_context(every, subject.cells, subject.baseline))
     for name in contrast.sweeps:
         if name != SMALLER:
-            there = [match for match in every if in_scope(contrast, match, subject.cells, claims.scopes[name])]
+            scope = claims.scopes[name]
+            there = [match for match in every if in_scope(contrast, match, subject.cells, scope, options)]
             found |= dict.fromkeys(best_context(there, subject.cells, subject.baseline), name)
     return list(found.items())
 
 
-def _line(subject: Subject, contrast: Contrast, match: Match, at_scope: str | None, *, family: int) -> Line:
-    leaves = [cell.leaves for cell in subject.cells]
+def _line(
+    subject: Subject, contrast: Contrast, match: Match, at_scope: str | None, *, family: int, options: Options
+) -> Line:
+    cells = [subject.table.cells[place] for place in match.cells]
     line = Line(
         name=contrast.name,
-        scope=scope_words(contrast, match, leaves, subject.baseline),
+        scope=scope_words(contrast, match, [cell.leaves for cell in subject.cells], subject.baseline, options),
         study=subject.table.name,
         at_scope=at_scope,
+        runs=frozenset(record.run_id for cell in cells for record in cell.records),
         verdict="not run",
         why="",
     )
-    cells = [subject.table.cells[place] for place in match.cells]
+    again = f"the command of {subject.table.name} goes on with it"
     if not subject.has_results(match):
-        again = f"the command of {subject.table.name} goes on with it"
         return replace(line, why=state_words(contrast, match, subject.table.cells), next=again)
     try:
         estimate = subject.estimator.estimate(match.by_cell)
+    except FittedApartError as error:
+        return replace(line, verdict="no verdict", why=str(error))
     except NotEstimableError:
         why = "its cells share no seeds, so that they cannot be told from them"
         return replace(line, verdict="no verdict", why=why, next="give its cells the same seeds")
@@ -114,12 +137,16 @@ def _line(subject: Subject, contrast: Contrast, match: Match, at_scope: str | No
         line,
         estimate=estimate,
         with_images=subject.estimator.with_images(match.by_cell),
-        marks=_marks(subject, contrast, match, family),
+        marks=marks_of_match(subject, contrast, match, family),
     )
     if subject.is_smoke_test(match):
         return replace(line, verdict="no verdict", why=SMOKE_TEST)
     if contrast.no_verdict is not None:
         return replace(line, verdict="no verdict", why=contrast.no_verdict)
+    interim = subject.interim(match)
+    if interim is not None:
+        why = f"an interim look: {interim[0]} of {interim[1]} declared seeds are done"
+        return replace(line, verdict="no verdict", why=why, next=again)
     if estimate.n == 1:
         missing = max(len({*SEEDS} - {record.seed for record in cell.records}) for cell in cells)
         costs = f"seed={','.join(map(str, SEEDS))} costs about {price(missing, cells)} more"
@@ -127,41 +154,15 @@ def _line(subject: Subject, contrast: Contrast, match: Match, at_scope: str | No
     judged = judge(estimate, contrast.expects, contrast.margin, family)
     line = replace(line, verdict=judged.verdict, why=judged.why, family=family)
     if judged.verdict == "undecided":
-        return replace(line, next=_more_seeds(subject.estimator.fit, estimate, contrast, match, cells, family))
+        fit = subject.estimator.fit_of(match.by_cell)
+        return replace(line, next=_more_seeds(fit, estimate, contrast, match, cells, family))
     return line
 
 
-def _marks(subject: Subject, contrast: Contrast, match: Match, family: int) -> tuple[str, ...]:
-    """What qualifies a verdict: seeds added later, with what the declared ones alone say, uneven and lost runs."""
-    marks = list(subject.notes)
-    added = subject.added_seeds(match)
-    if added:
-        seeds = f"{'seed' if len(added) == 1 else 'seeds'} {', '.join(map(str, added))}"
-        alone = _declared(subject, contrast, match, family)
-        marks.append(f"{seeds} added after those that were declared, which alone say: {alone}")
-    counts = [len(subject.table.cells[place].records) for place in match.cells]
-    if min(counts) < max(counts):
-        marks.append(f"its cells have {min(counts)} to {max(counts)} runs")
-    lost = Counter(run.state for place in match.cells for run in subject.table.cells[place].runs)
-    marks += [f"{counted(lost[state], 'run')} {state}, in no mean" for state in LOST if lost[state]]
-    return tuple(marks)
-
-
-def _declared(subject: Subject, contrast: Contrast, match: Match, family: int) -> str:
-    if subject.declared_alone.fit is None:
-        return "nothing"
-    try:
-        estimate = subject.declared_alone.estimate(match.by_cell)
-    except NotEstimableError:
-        return "nothing"
-    return judge(estimate, contrast.expects, contrast.margin, family).verdict if estimate.n > 1 else "no verdict"
-
-
 def _more_seeds(
-    fitted: Fit | None, estimate: Estimate, contrast: Contrast, match: Match, cells: Sequence[Cell], family: int
+    fitted: Fit, estimate: Estimate, contrast: Contrast, match: Match, cells: Sequence[Cell], family: int
 ) -> str:
-    assert fitted is not None  # it is undecided, so there is an interval
-    assert fitted.sd is not None
+    assert fitted.sd is not None  # it is undecided, so there is an interval
     needed = seeds_needed(
         estimate,
         contrast.expects,
@@ -184,15 +185,30 @@ def _more_seeds(
 
 
 def _with_holm(lines: Sequence[Line]) -> list[Line]:
-    adjusted = holm([line.estimate.p if line.estimate is not None else None for line in lines])
-    return [replace(line, p_holm=p) for line, p in zip(lines, adjusted, strict=True)]
+    """Adjusted among all that were asked: what is still to come counts as the largest p, which is on the safe side."""
+    judged = [line for line in lines if line.verdict in JUDGED and line.estimate is not None]
+    to_come = max((line.family for line in judged), default=0) - len(judged)
+    adjusted = iter(holm([*(line.estimate.p for line in judged if line.estimate is not None), *([1.0] * to_come)]))
+    return [replace(line, p_holm=next(adjusted)) if line in judged else line for line in lines]
+
+
+def _told_once(lines: Sequence[Line]) -> list[Line]:
+    """A line of the runs of an earlier one, in a study of another name, says so."""
+    first: dict[tuple[frozenset[str], str | None], str] = {}
+    told = []
+    for line in lines:
+        assert line.study is not None
+        of = first.setdefault((line.runs, line.at_scope), line.study) if line.estimate is not None else line.study
+        same = of != line.study
+        told.append(replace(line, same_as=of, marks=(*line.marks, f"same runs as {of}")) if same else line)
+    return told
 
 
 def _not_run(claims: Claims, contrast: Contrast, lines: Sequence[Line]) -> Line | None:
     """One line for the scopes that no study has: the paper's, and a smaller one where no verdict could come of any."""
     run = {line.at_scope for line in lines if line.estimate is not None}
     missing = [scope for scope in contrast.sweeps if scope != SMALLER and scope not in run]
-    evidence = any(line.verdict in ("holds", "contradicted", "undecided") for line in lines)
+    evidence = any(line.verdict in JUDGED for line in lines)
     commands = [sweep_commands(claims, contrast, scope) for scope in missing]
     if SMALLER in contrast.sweeps and not evidence:
         commands.append(sweep_commands(claims, contrast, SMALLER))

@@ -5,36 +5,60 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.claims.cells import Leaves, Match, is_free
+from bnn_ablate.report.claims.cells import Leaves, Match, is_free, sides
 from bnn_ablate.report.claims.declared import SMALLER, Claims, Contrast
+from bnn_ablate.report.claims.scopes import unlike_options
 from bnn_ablate.report.numbers import duration
+from bnn_ablate.report.published.options import Options
 from bnn_ablate.report.rows import state_of
 
 #: Settings that the first words of a scope say.
 HEAD = ("data", "model", "model.family", "model.width", "recipe", "recipe.epochs")
 #: Names as their publishers write them.
 DATA: Mapping[str, str] = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "fashion_mnist": "Fashion-MNIST"}
+MODELS: Mapping[str, str] = {
+    "resnet18": "ResNet18",
+    "resnet_e18": "ResNetE18",
+    "resnet_e34": "ResNetE34",
+    "binary_densenet28": "BinaryDenseNet28",
+    "binary_densenet37": "BinaryDenseNet37",
+    "binary_densenet37_dilated": "BinaryDenseNet37 (dilated)",
+    "binary_densenet45": "BinaryDenseNet45",
+}
 
 
-def scope_words(contrast: Contrast, match: Match, leaves: Sequence[Leaves], axes: Collection[str]) -> str:
-    """``CIFAR-10, resnet_e18 of width 0.25, 6 epochs of cifar_2018, order=post``: what the cells of a match share.
+def scope_words(
+    contrast: Contrast, match: Match, leaves: Sequence[Leaves], axes: Collection[str], options: Options
+) -> str:
+    """``CIFAR-10, ResNetE18 of width 0.25, 6 epochs of cifar_2018, order=post``: what the cells of a match have.
 
-    The order is always told. ``axes`` are what the study varies: of these, every one that the contrast leaves alone is
-    named, and of what the contrast changes by a ratio, both values.
+    The order is always told, and so are those of ``axes``, which the study varies, that the contrast leaves alone.
+    Then comes whatever else differs from what conf/ has for this model, these data and this recipe: two scopes of the
+    same words are the same. What the cells have in two values stands as ``0.25 to 0.5``.
     """
-    first, last = leaves[match.cells[0]], leaves[match.last]
+    cells = [leaves[place] for place in match.cells]
 
-    def told(key: str) -> str:
-        before, after = first.get(key, "?"), last.get(key, "?")
-        return before if before == after else f"{before} to {after}"
+    def told(key: str, names: Mapping[str, str] | None = None) -> str:
+        values = dict.fromkeys(one.get(key, "?") for one in cells)
+        return " to ".join(value if names is None else names.get(value, value) for value in values)
 
     words = [
-        DATA.get(first.get("data", "?"), first.get("data", "?")),
-        f"{told('model')} of width {told('model.width')}",
-        f"{told('recipe.epochs')} epochs of {first.get('recipe', '?')}",
+        told("data", DATA),
+        f"{told('model', MODELS)} of width {told('model.width')}",
+        f"{told('recipe.epochs')} epochs of {told('recipe')}",
     ]
-    settings = dict.fromkeys(("order", *contrast.at, *(axis for axis in axes if not is_free(axis, contrast))))
-    return ", ".join([*words, *(f"{key}={last[key]}" for key in settings if key in last and key not in HEAD)])
+    kept = (axis for axis in axes if not is_free(axis, contrast))
+    keys = dict.fromkeys(key for key in ("order", *contrast.at, *kept) if any(key in one for one in cells))
+    for side, one in zip(sides(contrast), cells, strict=True):
+        keys |= dict.fromkeys(key for key in unlike_options(one, options) if key not in side)
+    words += [f"{key}={told(key)}" for key in keys if key not in HEAD]
+    images = {
+        one["data.checksum"] for one in leaves if one.get("data") == cells[0].get("data") and "data.checksum" in one
+    }
+    versions = {one["results_version"] for one in leaves if "results_version" in one}
+    words += [f"images {told('data.checksum')}"] if len(images) > 1 else []
+    words += [f"results version {told('results_version')}"] if len(versions) > 1 else []
+    return ", ".join(words)
 
 
 def state_words(contrast: Contrast, match: Match, cells: Sequence[Cell]) -> str:
@@ -48,14 +72,8 @@ def state_words(contrast: Contrast, match: Match, cells: Sequence[Cell]) -> str:
 
 def side_names(contrast: Contrast) -> list[str]:
     """The cells of a match in its order, in the words of the command line."""
-    if not contrast.compared_at:
-        return [_settings(contrast.before, "before"), _settings(contrast.after, "after")]
-    sides = (
-        ((contrast.before, at) for at in contrast.compared_at),
-        ((contrast.after, at) for at in contrast.compared_at),
-    )
-    (b1, b2), (a1, a2) = ([_settings({**side, **at}, "") for side, at in one] for one in sides)
-    return [b1, a1, b2, a2]
+    otherwise = ("before", "after") if not contrast.compared_at else ("",) * 4
+    return [_settings(side, name) for side, name in zip(sides(contrast), otherwise, strict=True)]
 
 
 def sweep_commands(claims: Claims, contrast: Contrast, scope: str) -> str:

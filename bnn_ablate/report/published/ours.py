@@ -99,8 +99,8 @@ def our_columns(cells: OurCells, measures: Sequence[Measure]) -> list[Column]:
         filled = any(scope in row for row in cells.rows)
         for one in measures:
             shown = title if len(measures) == 1 else f"{title}: {TITLES[one]}"
-            # Of a scope without a run one column says so.
-            wide = number > PRINTED_SCOPES or (not filled and one != measures[0])
+            # Of a scope without a run one column says so, where no other has runs, and else a note.
+            wide = number > PRINTED_SCOPES or (not filled and (one != measures[0] or len(cells.scopes) > 1))
             columns.append(Column(title=shown, key=f"{key}_{one}", numeric=True, wide=wide))
             if one == "top1":
                 for more, words in (("half_width_95", "± 95 %"), ("n", "n"), ("planned", "planned")):
@@ -137,6 +137,8 @@ def scope_notes(cells: OurCells, rows: Sequence[Mapping[str, str] | None]) -> li
     notes = []
     if any(PUBLISHED_SCOPE in row for row in cells.rows) or len(scopes) > 1:
         notes.append("Ours: mean ± half-width of the 95 % Student-t interval over seeds (runs done of runs planned).")
+    if len(scopes) > 1 and not any(PUBLISHED_SCOPE in row for row in cells.rows):
+        notes.append("Ours at full size: not run in any row.")
     for scope in scopes[1:]:
         published = [
             f"{key} {joined([row[key] for row in rows if row is not None and key in row])}"

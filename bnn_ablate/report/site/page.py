@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -28,9 +28,9 @@ LONG = 200
 #: Characters across that a page of A4 holds upright and turned round.
 UPRIGHT, TURNED = 140, 210
 #: And what a screen holds before it has to be scrolled sideways.
-SCREEN = 125
+SCREEN = 112
 #: Axes of the filter that are in sight at once; the others open.
-FIRST = 8
+FIRST = 7
 #: Problems told at once; the others open.
 TOLD = 12
 
@@ -70,7 +70,7 @@ class ShownGrid:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownSection:
-    """``parts`` are sections, tables and rows of neighbouring charts (as tuples)."""
+    """``parts`` are sections, tables and rows of neighbouring charts (as tuples); the contents name ``listed`` ones."""
 
     section: Section
     id: str
@@ -78,8 +78,8 @@ class ShownSection:
     parts: tuple[ShownSection | ShownGrid | tuple[Picture, ...], ...]
 
     @property
-    def inner(self) -> list[ShownSection]:
-        return [part for part in self.parts if isinstance(part, ShownSection)]
+    def listed(self) -> list[ShownSection]:
+        return [part for part in self.parts if isinstance(part, ShownSection) and not part.section.folded]
 
 
 class Ids:
@@ -108,7 +108,8 @@ def to_html(page: Page) -> str:
     ids = Ids()
     for own in ("top", "main", "problems", "filter", "filter-status", "filter-text"):
         ids.new(own)
-    sections = tuple(_section(section, 2, ids) for section in page.sections)
+    anchors = _anchors(page.sections)
+    sections = tuple(_section(section, 2, ids, anchors) for section in page.sections)
     script = (FOLDER / "script.js").read_text(encoding="utf-8")
     text = (
         _environment()
@@ -172,20 +173,32 @@ def _natural(text: str) -> tuple[tuple[int, float, str], ...]:
     )
 
 
-def _section(section: Section, level: int, ids: Ids) -> ShownSection:
+def _anchors(parts: Sequence[Grid | Chart | Section]) -> set[str]:
+    found = [part for part in parts if isinstance(part, Section)]
+    return {part.anchor for part in found}.union(*(_anchors(part.parts) for part in found))
+
+
+def _section(section: Section, level: int, ids: Ids, anchors: Container[str]) -> ShownSection:
     element = ids.new(section.anchor)
     parts: list[ShownSection | ShownGrid | tuple[Picture, ...]] = []
     for charts, group in groupby(section.parts, lambda part: isinstance(part, Chart)):
         if charts:
-            parts.append(
-                tuple(picture(part, ids.new(f"figure-{part.name}")) for part in group if isinstance(part, Chart))
-            )
+            pictures = [
+                picture(
+                    part,
+                    ids.new(f"figure-{part.name}"),
+                    f"reading-{part.kind}" if f"reading-{part.kind}" in anchors else None,
+                )
+                for part in group
+                if isinstance(part, Chart)
+            ]
+            parts.append(tuple(pictures))
             continue
         for part in group:
             if isinstance(part, Grid):
                 parts.append(_shown(part, level + 1, ids, repeats=part.title == section.title))
             elif isinstance(part, Section):
-                parts.append(_section(part, level + 1, ids))
+                parts.append(_section(part, level + 1, ids, anchors))
     return ShownSection(section=section, id=element, level=min(level, 6), parts=tuple(parts))
 
 

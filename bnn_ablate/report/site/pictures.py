@@ -17,7 +17,10 @@ BROAD = 480
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """``source`` is the SVG as a data URL; the size in CSS pixels keeps the place while the page loads."""
+    """``source`` is the SVG as a data URL; the size in CSS pixels keeps the place while the page loads.
+
+    ``how`` is the id of the part of the page that says how such figures are read, where there is one.
+    """
 
     chart: Chart
     id: str
@@ -25,15 +28,16 @@ class Picture:
     width: int | None
     height: int | None
     broad: bool
+    how: str | None
 
 
-def picture(chart: Chart, element: str) -> Picture:
-    """The chart with the id ``element``."""
+def picture(chart: Chart, element: str, how: str | None) -> Picture:
+    """The chart with the id ``element``; ``how`` is said under :class:`Picture`."""
     # what a URL may hold stays readable and compresses well; base64 would be longer
     source = "data:image/svg+xml," + quote(chart.svg, safe=" !$'()*+,-./:;=?@_~|")
     box = _VIEW_BOX.search(chart.svg)
     if box is None:
-        return Picture(chart=chart, id=element, source=source, width=None, height=None, broad=False)
+        return Picture(chart=chart, id=element, source=source, width=None, height=None, broad=False, how=how)
     scale = 4 / 3 if _POINTS.search(chart.svg) is not None else 1.0
     width, height = (round(scale * float(side)) for side in box.groups())
-    return Picture(chart=chart, id=element, source=source, width=width, height=height, broad=width > BROAD)
+    return Picture(chart=chart, id=element, source=source, width=width, height=height, broad=width > BROAD, how=how)

@@ -14,8 +14,8 @@ from markupsafe import escape as _escape
 from bnn_ablate.report.grid import Column, Entry, Grid
 from bnn_ablate.report.site.links import safe_link
 
-#: Titles up to this length stay on one line.
-SHORT = 9
+#: Titles up to this length stay on one line, and so do verdicts and states of a few letters more with their signs.
+SHORT, SHORT_STATE = 9, 12
 
 
 @lru_cache(maxsize=2**14)
@@ -71,12 +71,12 @@ def _classes(column: Column, hiding: bool) -> str:
 def head_html(column: Column, longest: int, hiding: bool) -> Markup:
     """The start of a column's head, which holds short entries on one line and gives long ones room to be read."""
     classes = _classes(column, hiding) + " s" * (len(column.title) <= SHORT)
-    room = longest if longest <= 16 else 18 if longest <= 60 else 26
+    room = longest if longest <= 12 else 13 if longest <= 60 else 18
     return Markup('<th scope="col" data-key="{}"{}{}{}>').format(
         column.key,
         Markup(' class="{}"').format(classes.strip()) if classes else "",
         Markup(" data-filtered") if column.filtered else "",
-        "" if column.numeric else Markup(' style="min-width: calc({}ch + 1.6rem)"').format(room),
+        "" if column.numeric else Markup(' style="min-width: calc({}ch + 1.2rem)"').format(room),
     )
 
 
@@ -90,7 +90,9 @@ def _toggle(text: str, name: str) -> str:
 
 def _cell(entry: Entry, column: Column, classes: str, head: str, explained: Mapping[str, str]) -> str:
     if entry.tone:
-        classes = f"{classes} {entry.tone.replace(' ', '-')}".lstrip()
+        classes = f"{classes} {entry.tone.replace(' ', '-')}{' s' * (len(entry.text) <= SHORT_STATE)}".lstrip()
+    if column.numeric and not entry.tone and entry.text.replace(" ", "").isalpha():
+        classes += " w"  # where a number would be on one line, words may be on two: "no change"
     attributes = f' class="{classes}"' if classes else ""
     sorted_by = _sorted_by(entry, column)
     if sorted_by is not None:
@@ -114,7 +116,7 @@ def _decorated(entry: Entry, explained: Mapping[str, str]) -> str:
         )
     if entry.more and (link is not None or entry.mark):
         # a link inside a summary could not be used by keyboard
-        return f"{text} <details class=m><summary>more</summary><span>{more}</span></details>"
+        return f"{text} <details class=m><summary aria-label=more>…</summary><span>{more}</span></details>"
     if entry.more:
         return f"<details class=m><summary>{text}</summary><span>{more}</span></details>"
     return text

@@ -228,10 +228,17 @@
     return true;
   };
 
+  // a place inside of what is folded is seen when that is open
+  const unfold = (element) => {
+    for (let fold = element?.closest("details.fold"); fold; fold = fold.parentElement.closest("details.fold")) fold.open = true;
+  };
+
   const goToAnchor = () => {
     let id = state.anchor;
     try { id = decodeURIComponent(state.anchor); } catch { /* a % that is only a sign */ }
-    document.getElementById(id)?.scrollIntoView();
+    const target = document.getElementById(id);
+    unfold(target);
+    target?.scrollIntoView();
   };
 
   addEventListener("hashchange", () => {
@@ -239,7 +246,10 @@
       grids.forEach(show);
       drawBar();
       goToAnchor();
-    } else writeHash(); // a link inside the page: the filter stays, and in the address too
+    } else {
+      writeHash(); // a link inside the page: the filter stays, and in the address too
+      goToAnchor();
+    }
   });
 
   /* ------------------------------------------------------------------ wiring */
@@ -349,5 +359,15 @@
     else grid.count = grid.rows.length;
   }
   drawBar();
-  if (restored) goToAnchor();
+  if (location.hash !== "") goToAnchor();
+
+  // paper shows what is folded
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...document.querySelectorAll("details.fold:not([open])")];
+    for (const fold of unfolded) fold.open = true;
+  });
+  addEventListener("afterprint", () => {
+    for (const fold of unfolded) fold.open = false;
+  });
 })();
