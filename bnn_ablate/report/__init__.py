@@ -15,6 +15,7 @@
     effects/     what each choice of a study does
     run_list, provenance            every run; where each number comes from
     charts/                         figures
+    sections the page's part a study, and what no study shows alone
     pages    all of it put together; sources: where it finds what people have written
     writing  as files: writers/ for Markdown, LaTeX and CSV, site/ for the page; files: in their folder
 
