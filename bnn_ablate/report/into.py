@@ -4,8 +4,8 @@
     whatever stands here is replaced by the table
     <!-- /table -->
 
-Markers begin their lines; what is indented is an example. NAME is that of a file in reports/tables; ``columns`` (keys as
-in its CSV, in any order) and ``where`` (rows of one value) may be left out, and are quoted where they hold spaces:
+Markers begin their lines; what is indented is an example. NAME is that of a file in reports/tables. ``columns`` (keys
+as in its CSV, in any order) and ``where`` (rows of one value) may be left out, and are quoted where they hold spaces:
 "where=claim=1. Scaling factors".
 """
 
