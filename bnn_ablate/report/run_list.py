@@ -14,7 +14,6 @@ from bnn_ablate.report.labels import NOT_THERE, UNKNOWN, varying_leaves
 from bnn_ablate.report.numbers import duration, one_line, percent
 from bnn_ablate.report.rows import DASH
 from bnn_ablate.report.runs import Run, RunState
-from bnn_ablate.report.site.links import safe_link
 from bnn_ablate.report.tables import Table
 
 #: States of which no number comes, and which a reader should not overlook.
@@ -132,9 +131,7 @@ def _percent(share: float | None) -> Entry:
 def _wandb(run: Run, out: Path) -> Entry:
     """The page where there is one: it opens for every reader of the report, and a folder only beside the runs."""
     if run.wandb_address is not None:
-        # the page links https alone: an address of http is there to be read
-        more = "" if safe_link(run.wandb_address) is not None else run.wandb_address
-        return Entry(text="online", value=run.wandb_address, link=run.wandb_address, more=more)
+        return Entry(text="online", value=run.wandb_address, link=run.wandb_address)
     if run.wandb is None:
         return Entry(text=DASH)
     text = "offline" if run.wandb.name.startswith("offline-") else "folder"

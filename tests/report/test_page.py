@@ -69,9 +69,13 @@ def test_the_only_script_is_the_one_that_the_policy_names():
 
 
 @pytest.mark.parametrize(
-    "link", ["../runs/3f2a/", "tables/a%20b.csv", "runs", "https://wandb.ai/x/runs/1?q=a&b=c#d", "a/b:c"]
+    "link",
+    [
+        *("../runs/3f2a/", "tables/a%20b.csv", "runs", "a/b:c"),
+        *("https://wandb.ai/x/runs/1?q=a&b=c#d", "http://here:8080/x/runs/1"),
+    ],
 )
-def test_a_relative_path_and_https_are_links(link):
+def test_a_relative_path_and_an_address_of_the_web_are_links(link):
     assert link in outline(make_page(grid_of(Entry(text="x", link=link)))).values("href")
 
 
@@ -86,7 +90,6 @@ def test_a_relative_path_and_https_are_links(link):
             "data:text/html,x",
         ),
         *(
-            "http://example.org/",
             "//example.org/x",
             "\\\\example.org\\x",
             "/etc/passwd",
