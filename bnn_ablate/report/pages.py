@@ -119,7 +119,7 @@ def _claims(
     try:
         claims, figures = read_claims(sources.claims), Figures(sources.published)
         check_figures(claims, figures, sources.claims)
-        judged = judge_claims(claims, made, contents.studies, figures)
+        judged = judge_claims(claims, made, contents.studies, figures, sources.conf)
     except (ClaimsError, PublishedError) as error:
         problems.append(_short(error, sources.claims))
         return [], []

@@ -151,7 +151,7 @@ def judged(root: Path, claims: Claims, published: Path = Path("nowhere")) -> Jud
     """The one claim of ``claims`` by the studies under ``root``."""
     contents = read_stores([root])
     tables = [make_table(name, study_cells(study, contents.runs)) for name, study in contents.studies.items()]
-    (one,) = judge_claims(claims, tables, contents.studies, Figures(published))
+    (one,) = judge_claims(claims, tables, contents.studies, Figures(published), CONF)
     return one
 
 

@@ -26,7 +26,6 @@ from bnn_ablate.report.claims.words import price, scope_words, state_words, swee
 from bnn_ablate.report.effects.estimates import FittedApartError
 from bnn_ablate.report.notes import SEEDS
 from bnn_ablate.report.published.options import Options
-from bnn_ablate.report.sources import CHECKOUT
 from bnn_ablate.report.stats.blocks import Fit, NotEstimableError
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.findings import SeedsNeeded, judge, seeds_needed
@@ -40,7 +39,7 @@ def judge_claims(
     tables: Sequence[Table],
     studies: Mapping[str, Study],
     figures: Figures,
-    conf: Path = CHECKOUT / "conf",
+    conf: Path,
 ) -> list[JudgedClaim]:
     """Judge every claim of the file, in its order; runs of no study are in no contrast.
 

@@ -102,8 +102,8 @@ def to_html(page: Page) -> str:
     """The text of index.html: nothing in it is loaded from elsewhere, and the same page gives the same bytes.
 
     Sections stand in the page's order. Tables link to ``tables/NAME.csv``, ``.md`` and ``.tex``, charts to
-    ``figures/NAME.svg`` and ``.pdf``; links of entries stay if they are relative or of the web. A note that begins with an
-    entry's mark and a space or colon is what the mark links to.
+    ``figures/NAME.svg`` and ``.pdf``; links of entries stay if they are relative or of the web. A note that begins with
+    an entry's mark and a space or colon is what the mark links to.
     """
     ids = Ids()
     for own in ("top", "main", "problems", "filter", "filter-status", "filter-text"):
