@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, field
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -55,7 +55,8 @@ class Analysis:
     #: Points of top-1 within which two cells count as equally good.
     margin: PositiveFloat
     #: The option of an axis that effects start from, by axis as on the command line; of others the first one asked for.
-    baseline: Annotated[dict[str, str], BeforeValidator(option_texts)]
+    #: Not in the hash of settings, because a dict has none; it is in their equality.
+    baseline: Annotated[dict[str, str], BeforeValidator(option_texts)] = field(hash=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
