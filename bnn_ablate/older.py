@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
+from bnn_ablate.analysis import UNDECLARED_MARGIN
 from bnn_ablate.design import Design
 
 
@@ -21,7 +22,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
     whole = dict(config)
     if isinstance(config.get("trainer"), Mapping):
         whole["trainer"] = {"binary_forward": "float", **config["trainer"]}
-        whole.setdefault("analysis", {"margin": 0.5, "baseline": {}})
+        whole.setdefault("analysis", {"margin": UNDECLARED_MARGIN, "baseline": {}})
     kinds = _kinds_of_axes()
     for axis in fields(Design):
         if axis.name not in config:

@@ -30,6 +30,11 @@ class Cell:
         """What its packed networks gave; runs that no engine has evaluated are left out."""
         return [run.packed for run in self.runs if run.packed is not None and run.packed.status == "evaluated"]
 
+    @property
+    def is_float(self) -> bool:
+        """Whether neither weights nor activations are binarised."""
+        return self.leaves.get("weights") == self.leaves.get("activations") == "float"
+
     @cached_property
     def leaves(self) -> Mapping[str, str]:
         """Its settings as text: of its first run with a record, else of its first run that says some.

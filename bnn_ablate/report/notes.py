@@ -9,7 +9,8 @@ from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.labels import Labels
 from bnn_ablate.report.numbers import counted, duration, joined
 from bnn_ablate.report.rows import error_of, latencies
-from bnn_ablate.report.runs import RunState
+from bnn_ablate.report.runs import LOST
+from bnn_ablate.report.smoke import SMOKE, is_cut
 
 #: The seeds that a study of three runs a cell has.
 SEEDS = (0, 1, 2)
@@ -23,9 +24,6 @@ UNITS = (
     "convolutions for one image, float + binary / 64. time: mean training time of a run. packed %: top-1 of the "
     "same network as bits on the CPU; packed ms: its median time for one image, where nothing else ran."
 )
-
-#: States of which nothing will come by itself, each with its reason.
-LOST: tuple[RunState, ...] = ("failed", "diverged", "refused")
 
 
 def notes(cells: Sequence[Cell], labels: Labels) -> list[str]:
@@ -84,10 +82,8 @@ def _smoke_test(cells: Sequence[Cell]) -> list[str]:
     """Digits, made-up images and cut test sets show that the program runs, and nothing else."""
     images = set()
     for cell in cells:
-        cut = cell.leaves.get("data.limit_test", "all") != "all"
-        images |= {
-            (r.data.name, r.data.num_test) for r in cell.records if cut or r.data.name in ("digits", "synthetic")
-        }
+        cut = is_cut(cell.leaves)
+        images |= {(r.data.name, r.data.num_test) for r in cell.records if cut or r.data.name in SMOKE}
     return [
         f"data={name} with {number} test images is a smoke test, not evidence: one image is {100 / number:.2f} points."
         for name, number in sorted(images)

@@ -9,7 +9,8 @@ from bnn_ablate.record import Record
 from bnn_ablate.report.grid import Column, Entry, Grid, Section
 from bnn_ablate.report.numbers import counted, joined, one_line
 from bnn_ablate.report.rows import error_of
-from bnn_ablate.report.run_list import LOST, Listed, list_runs
+from bnn_ablate.report.run_list import Listed, list_runs
+from bnn_ablate.report.runs import GONE
 from bnn_ablate.report.tables import Table
 from bnn_ablate.study import Study
 
@@ -102,7 +103,7 @@ def _excluded(listed: Sequence[Listed]) -> Grid:
             _word(error_of(one.run)),
         )
         for one in listed
-        if one.run.state in LOST
+        if one.run.state in GONE
     ]
     return Grid(
         name="provenance.excluded",

@@ -13,11 +13,8 @@ from bnn_ablate.report.grid import Column, Entry, Grid
 from bnn_ablate.report.labels import NOT_THERE, UNKNOWN, varying_leaves
 from bnn_ablate.report.numbers import duration, one_line, percent
 from bnn_ablate.report.rows import DASH
-from bnn_ablate.report.runs import Run, RunState
+from bnn_ablate.report.runs import GONE, Run
 from bnn_ablate.report.tables import Table
-
-#: States of which no number comes, and which a reader should not overlook.
-LOST: tuple[RunState, ...] = ("broken", "failed", "diverged", "refused")
 
 NOTE = (
     "top-1 % is the last epoch's network on the test set, packed % the same network as bits, time that of training. "
@@ -102,7 +99,7 @@ def _row(one: Listed, axes: Sequence[str], out: Path, *, has_wandb: bool) -> tup
     return (
         _word(", ".join(map(one_line, one.studies))),
         _number(run.seed, str(run.seed)) if run.seed is not None else Entry(text=UNKNOWN),
-        Entry(text=run.state, value=run.state, tone="problem" if run.state in LOST else ""),
+        Entry(text=run.state, value=run.state, tone="problem" if run.state in GONE else ""),
         _percent(record.accuracy.top1 if record is not None else None),
         _percent(packed),
         Entry(text=DASH)

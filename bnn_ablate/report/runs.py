@@ -21,6 +21,10 @@ RESERVED = ("index", OTHER_RUNS)
 
 RunState = State | Literal["broken", "missing", "refused"]
 
+#: States of which no result will come by itself, each with its reason; and those with whatever cannot be read.
+LOST: tuple[RunState, ...] = ("failed", "diverged", "refused")
+GONE: tuple[RunState, ...] = (*LOST, "broken")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:

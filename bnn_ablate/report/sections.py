@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bnn_ablate.record import RecordError
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.claims.counts import is_smoke
 from bnn_ablate.report.claims.grids import study_grid as verdicts_grid
 from bnn_ablate.report.claims.lines import JudgedClaim
 from bnn_ablate.report.claims.words import DATA
@@ -19,6 +18,7 @@ from bnn_ablate.report.labels import sorted_cells
 from bnn_ablate.report.published.declared import DeclarationError
 from bnn_ablate.report.published.figures import PublishedError
 from bnn_ablate.report.runs import OTHER_RUNS, Contents
+from bnn_ablate.report.smoke import is_smoke
 from bnn_ablate.report.sources import Sources
 from bnn_ablate.report.table_grids import study_grid
 from bnn_ablate.report.tables import Table, make_table

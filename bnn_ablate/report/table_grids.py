@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.grid import Column, Entry, Grid, Tone
-from bnn_ablate.report.notes import LOST, UNITS
+from bnn_ablate.report.notes import UNITS
 from bnn_ablate.report.rows import TITLES, Measured, shown
+from bnn_ablate.report.runs import GONE
 from bnn_ablate.report.tables import Table
 
 #: Keys of the measured columns, in the order of TITLES, as the CSV of a study has them.
@@ -52,7 +53,7 @@ def _measured(cell: Cell, measured: Measured) -> list[Entry]:
         measured.train_seconds,
         None,
     )
-    lost = any(run.state in (*LOST, "broken") for run in cell.runs)
+    lost = any(run.state in GONE for run in cell.runs)
     tones: dict[str, Tone] = {"state": "problem" if lost else ""}
     if top1 is None:
         tones["top1_percent"] = "problem" if lost else "not run"

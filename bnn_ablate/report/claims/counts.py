@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from bnn_ablate.record import RecordError
 from bnn_ablate.report.cells import flatten
@@ -10,11 +10,10 @@ from bnn_ablate.report.claims.lines import Line, Verdict
 from bnn_ablate.report.notes import MOST_FLIPS
 from bnn_ablate.report.numbers import counted, joined
 from bnn_ablate.report.runs import Run
+from bnn_ablate.report.smoke import is_smoke
 from bnn_ablate.report.tables import Table
 from bnn_ablate.scaling_errors import FILE, LayerErrors, read_errors
 
-#: Data that show that everything works, and prove nothing.
-SMOKE = ("digits", "synthetic")
 SMOKE_TEST = "smoke test: these images prove nothing"
 #: How far two relative errors behind a BatchNorm may be apart and still be called one.
 SAME_ERROR = 0.05
@@ -63,11 +62,6 @@ def judge_scaling_errors(tables: Sequence[Table]) -> list[Line]:
                 verdict, why = "no verdict", f"{SMOKE_TEST}; {why}"
             lines.append(Line(name=name, scope=scope, study=study, verdict=verdict, why=why))
     return lines
-
-
-def is_smoke(leaves: Mapping[str, str]) -> bool:
-    """Whether the images are made to be quick, or cut."""
-    return leaves.get("data") in SMOKE or leaves.get("data.limit_test", "all") != "all"
 
 
 def _groups(tables: Sequence[Table]) -> list[tuple[str, str | None, list[Run]]]:

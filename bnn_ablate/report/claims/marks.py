@@ -6,8 +6,9 @@ from collections import Counter
 
 from bnn_ablate.report.claims.cells import Match
 from bnn_ablate.report.claims.declared import Contrast
-from bnn_ablate.report.claims.subjects import GONE, Subject
+from bnn_ablate.report.claims.subjects import Subject
 from bnn_ablate.report.numbers import counted
+from bnn_ablate.report.runs import GONE
 from bnn_ablate.report.stats.blocks import NotEstimableError
 from bnn_ablate.report.stats.findings import judge
 

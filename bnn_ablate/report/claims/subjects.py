@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.claims.cells import Candidate, Leaves, Match
-from bnn_ablate.report.claims.counts import is_smoke
 from bnn_ablate.report.claims.planned import leaves_of
 from bnn_ablate.report.effects.estimates import Estimator, estimator_of
+from bnn_ablate.report.effects.interim import interim_seeds
 from bnn_ablate.report.effects.layout import lay_out
-from bnn_ablate.report.notes import LOST
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.published.options import Options
 from bnn_ablate.report.rows import combined_macs
-from bnn_ablate.report.runs import Run, RunState
+from bnn_ablate.report.smoke import is_smoke
 from bnn_ablate.report.tables import Table
 from bnn_ablate.study import Study
-
-#: States of which no result will come by itself.
-GONE: tuple[RunState, ...] = tuple(dict.fromkeys((*LOST, "broken")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +51,8 @@ class Subject:
         """How many of how many declared seeds are done in all cells; None where none of them is still to come."""
         if self.declared is None:
             return None
-        cells = [self.table.cells[place].runs for place in match.cells]
-        to_come = any(_settled(runs, self.declared) < len(self.declared) for runs in cells)
-        done = set(self.declared).intersection(*({run.seed for run in runs if run.state == "done"} for runs in cells))
-        return (len(done), len(self.declared)) if to_come else None
+        done = interim_seeds([self.table.cells[place] for place in match.cells], self.declared)
+        return None if done is None else (done, len(self.declared))
 
     def added_seeds(self, match: Match) -> list[int]:
         """Seeds of these cells that the study's first declaration does not have."""
@@ -103,12 +97,6 @@ def subject_of(table: Table, study: Study, options: Options) -> Subject:
         declared_alone=estimator_of(declared) if added else estimator,
         notes=tuple(notes),
     )
-
-
-def _settled(runs: Sequence[Run], declared: Sequence[int]) -> int:
-    """How many of the declared seeds are done or lost; a broken run whose seed nobody can read is one of them."""
-    there = [run.seed for run in runs if run.state in ("done", *GONE)]
-    return min(len(declared), len(set(there).intersection(declared)) + there.count(None))
 
 
 def _candidate(cell: Cell, leaves: Leaves) -> Candidate:

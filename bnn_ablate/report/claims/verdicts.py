@@ -25,7 +25,7 @@ from bnn_ablate.report.claims.summary import summed_up
 from bnn_ablate.report.claims.words import price, scope_words, state_words, sweep_commands
 from bnn_ablate.report.effects.estimates import FittedApartError
 from bnn_ablate.report.notes import SEEDS
-from bnn_ablate.report.published.options import Options
+from bnn_ablate.report.published.options import Options, options_of
 from bnn_ablate.report.stats.blocks import Fit, NotEstimableError
 from bnn_ablate.report.stats.estimate import Estimate
 from bnn_ablate.report.stats.findings import SeedsNeeded, judge, seeds_needed
@@ -45,7 +45,7 @@ def judge_claims(
 
     ``conf`` says what an option stands for. Raises ClaimsError for a scope whose settings it does not have.
     """
-    options = Options(conf)
+    options = options_of(conf)
     check_scopes(claims, options)
     subjects = [subject_of(table, studies[table.name], options) for table in tables if table.name in studies]
     judged = []

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from bnn_ablate.analysis import same_option
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.effects.layout import Contrast, Weights
-from bnn_ablate.report.published.options import GROUPS, PLACES, Options, OptionsError
+from bnn_ablate.report.published.options import GROUPS, PLACES, OptionsError, options_of
 
 #: What the report adds to a configuration from its record: cells that differ there are not compared at all.
 OF_RECORDS = ("data.checksum", "results_version")
@@ -76,14 +75,8 @@ def _brought(contrast: Contrast, conf: Path) -> set[str]:
     for axis, *options in zip(contrast.axes, contrast.before, contrast.after, strict=True):
         if axis in GROUPS:
             try:
-                before, after = (_options(conf).leaves({axis: option}) for option in options)
+                before, after = (options_of(conf).leaves({axis: option}) for option in options)
             except OptionsError:  # an option that somebody has removed since: what it brought along, nobody knows
                 continue
             found |= {key for key in {**before, **after} if before.get(key) != after.get(key)}
     return found
-
-
-@cache
-def _options(conf: Path) -> Options:
-    """Each file is read once."""
-    return Options(conf)

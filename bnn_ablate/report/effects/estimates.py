@@ -144,7 +144,7 @@ def _origin(cell: Cell) -> Mapping[Difference, Hashable]:
     return {
         "images": images_of(cell),
         "versions": frozenset(record.results_version for record in cell.records),
-        "kind": cell.leaves.get("weights") == cell.leaves.get("activations") == "float",
+        "kind": cell.is_float,
     }
 
 

@@ -14,12 +14,10 @@ from bnn_ablate.report.effects.values import IDENTITY_CHECK, INTERIM, Effect, Ki
 from bnn_ablate.report.labels import UNKNOWN
 from bnn_ablate.report.numbers import counted
 from bnn_ablate.report.rows import state_word
+from bnn_ablate.report.smoke import SMOKE, is_cut
 from bnn_ablate.report.stats.blocks import NotEstimableError
 from bnn_ablate.report.stats.findings import ALPHA
 from bnn_ablate.report.tables import Table
-
-#: Images that are made to be quick, or made up.
-SMOKE = ("digits", "synthetic")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +295,7 @@ def smoke_tests(cells: Sequence[Cell]) -> tuple[str, ...]:
         record.data.name
         for cell in cells
         for record in cell.records
-        if record.data.name in SMOKE or cell.leaves.get("data.limit_test", "all") != "all"
+        if record.data.name in SMOKE or is_cut(cell.leaves)
     )
     return tuple(
         f"A smoke test, data={name}: these findings are about its few test images and no evidence about networks."

@@ -52,7 +52,7 @@ def gaps(tables: Sequence[Table]) -> list[Gap]:
     settings = [cell.leaves for cell in cells]
     twins: dict[frozenset[tuple[str, str]], list[int]] = {}
     for place, leaves in enumerate(settings):
-        if leaves.get("weights") == leaves.get("activations") == "float":
+        if cells[place].is_float:
             twins.setdefault(_rest(leaves), []).append(place)
     found = []
     for cell, leaves in zip(cells, settings, strict=True):

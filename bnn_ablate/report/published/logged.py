@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from bnn_ablate.report.charts.authors import LoggedCurve, logged_curves
 from bnn_ablate.report.published.declared import DeclarationError, RowsTable, read_declared
 from bnn_ablate.report.published.figures import read_published
-from bnn_ablate.report.published.options import Options, OptionsError
-from bnn_ablate.report.published.scopes import is_smoke_test, row_key
+from bnn_ablate.report.published.options import OptionsError, options_of
+from bnn_ablate.report.published.scopes import row_key
+from bnn_ablate.report.smoke import is_cut
 from bnn_ablate.report.sources import Sources
 from bnn_ablate.report.tables import Table
 
@@ -29,7 +30,7 @@ def logs_beside(tables: Sequence[Table], sources: Sources) -> dict[Place, Logged
     for table in tables:
         for place, cell in enumerate(table.cells):
             leaves = cell.leaves
-            if leaves and not is_smoke_test(leaves) and (log := logs.get(row_key(leaves))) is not None:
+            if leaves and not is_cut(leaves) and (log := logs.get(row_key(leaves))) is not None:
                 found[table.name, place] = log
     if not found:
         return {}  # the curves are the largest of the files
@@ -45,7 +46,7 @@ def of_table(table: Table, logs: Mapping[Place, LoggedCurve]) -> list[tuple[int,
 
 def _logs(sources: Sources) -> dict[frozenset[tuple[str, str]], str]:
     """The log of each row by the settings that decide the row."""
-    options = Options(sources.conf)
+    options = options_of(sources.conf)
     named: dict[frozenset[tuple[str, str]], str] = {}
     for name, table in read_declared(sources.declared).items():
         if isinstance(table, RowsTable):

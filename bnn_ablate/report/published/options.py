@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,12 @@ class Options:
         if name not in self._files:
             self._files[name] = yaml.load((self._conf / f"{name}.yaml").read_text(encoding="utf-8"), Loader=Loader)
         return self._files[name]
+
+
+@cache
+def options_of(conf: Path) -> Options:
+    """The options of the folder ``conf``, shared by all who ask in one process."""
+    return Options(conf)
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

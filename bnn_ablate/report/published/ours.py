@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.grid import Column, Entry, Tone
-from bnn_ablate.report.notes import LOST
 from bnn_ablate.report.numbers import counted, joined, percent, significant
 from bnn_ablate.report.published.declared import Measure
 from bnn_ablate.report.published.scopes import (
@@ -16,12 +15,13 @@ from bnn_ablate.report.published.scopes import (
     OurCell,
     Scope,
     every_leaf,
-    is_smoke_test,
     row_key,
     scope_of,
     scope_titles,
 )
 from bnn_ablate.report.rows import Measured, measure, state_word
+from bnn_ablate.report.runs import GONE
+from bnn_ablate.report.smoke import is_cut
 
 #: Scopes beside the published one that a page of print has room for; the others are in the CSV and on the page.
 PRINTED_SCOPES = 2
@@ -69,7 +69,7 @@ def find_cells(rows: Sequence[Mapping[str, str] | None], ours: Sequence[OurCell]
     """
     by_key: dict[frozenset[tuple[str, str]], list[OurCell]] = {}
     for one in ours:
-        if not is_smoke_test(one.leaves):
+        if not is_cut(one.leaves):
             by_key.setdefault(one.key, []).append(one)
     matching = [by_key.get(row_key(leaves), []) if leaves is not None else [] for leaves in rows]
     apart = [
@@ -166,7 +166,7 @@ def _entry(
         return NOT_RUN
     n = f"{len(cell.records)} of {measured.planned}"
     more = f"{measured.state}; {', '.join(studies)}; runs {', '.join(str(run.run_id) for run in cell.runs)}"
-    tone: Tone = "problem" if any(run.state in (*LOST, "broken") for run in cell.runs) else ""
+    tone: Tone = "problem" if any(run.state in GONE for run in cell.runs) else ""
     if measured.top1 is None:
         return Entry(text=f"{state_word(cell)} ({n})", tone=tone, link=link, more=more)
     value, text = _value(one, measured)

@@ -90,10 +90,6 @@ def scope_of(published: Mapping[str, str], ours: Mapping[str, str]) -> Scope:
     return tuple(sorted(differing))
 
 
-def is_smoke_test(leaves: Mapping[str, str]) -> bool:
-    return leaves.get("data.limit_test", "all") != "all"
-
-
 def scope_titles(scopes: Sequence[Scope]) -> dict[Scope, str]:
     """A title for each scope, no two the same: in words where they tell it from the others, else every leaf."""
     short = {scope: _in_words(scope) for scope in scopes}

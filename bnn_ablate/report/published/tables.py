@@ -25,7 +25,7 @@ from bnn_ablate.report.published.figures import (
     read_published,
 )
 from bnn_ablate.report.published.method_table import methods_grid
-from bnn_ablate.report.published.options import Options, OptionsError
+from bnn_ablate.report.published.options import Options, OptionsError, options_of
 from bnn_ablate.report.published.ours import find_cells, full_size_top1, our_columns, our_entries, scope_notes
 from bnn_ablate.report.published.scopes import OurCell, pooled
 from bnn_ablate.report.tables import Table
@@ -59,13 +59,13 @@ def paper_tables(
     ``links`` lead from a study's name to where the report shows it. Raises DeclarationError or PublishedError with one
     sentence that names the file and the field.
     """
-    maker = Maker(Options(conf), published, pooled([(table.name, table.cells) for table in tables]), links)
+    maker = Maker(options_of(conf), published, pooled([(table.name, table.cells) for table in tables]), links)
     return [_grid(maker, name, table) for name, table in _declared(declared) if not isinstance(table, ListTable)]
 
 
 def published_grids(declared: Path, published: Path, conf: Path) -> list[Grid]:
     """The declared tables of published figures alone, by name. Raises as :func:`paper_tables` does."""
-    maker = Maker(Options(conf), published, (), {})
+    maker = Maker(options_of(conf), published, (), {})
     return [_grid(maker, name, table) for name, table in _declared(declared) if isinstance(table, ListTable)]
 
 
