@@ -10,6 +10,9 @@ from factories import make_record
 from bnn_ablate.analysis import Declaration
 from bnn_ablate.record import Record
 from bnn_ablate.report.cells import Cell
+from bnn_ablate.report.effects.estimates import estimator_of
+from bnn_ablate.report.effects.study import study_effects
+from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.runs import Run, RunState
 from bnn_ablate.report.tables import Table, make_table
 from bnn_ablate.study import Study
@@ -83,3 +86,8 @@ def declare(
 
 def study_of(*declared: Declaration) -> Study:
     return Study(schema=1, name="s", jobs=[], declared=list(declared))
+
+
+def effects_by(table: Table, study: Study | None) -> StudyEffects | None:
+    """The effects of a table, with the fits of its own cells."""
+    return study_effects(table, study, estimator_of(table.cells))

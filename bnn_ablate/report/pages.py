@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from bnn_ablate.report.claims.figures import Figures, check_figures
 from bnn_ablate.report.claims.grids import claims_section
 from bnn_ablate.report.claims.lines import JudgedClaim
 from bnn_ablate.report.claims.verdicts import judge_claims
+from bnn_ablate.report.effects.estimates import Estimator, estimator_of
 from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.grid import Chart, Column, Entry, Grid, Page, Section
 from bnn_ablate.report.labels import sorted_cells
@@ -73,9 +74,13 @@ def put_together(contents: Contents, out: Path, sources: Sources, *, figures: bo
     """The report of ``contents`` for the folder ``out``, from which its links go. The same contents give the same."""
     made = tables(contents)
     problems = list(contents.problems)
-    judged, claims = _claims(made, contents, sources, problems)
+    # effects and claims ask the same fits, which are the dearest part of a report without figures
+    estimators = {table.name: estimator_of(table.cells) for table in made}
+    judged, claims = _claims(made, contents, sources, estimators, problems)
     beside, alone = _published(made, sources, problems)
-    effects = {table.name: study_effects(table, contents.studies.get(table.name)) for table in made}
+    effects = {
+        table.name: study_effects(table, contents.studies.get(table.name), estimators[table.name]) for table in made
+    }
     charts = charts_of(made, effects, contents, sources, problems) if figures else {}
     runs = runs_grid(made, out)
     sections = [
@@ -114,12 +119,16 @@ def _made_of(made: Sequence[Table]) -> str:
 
 
 def _claims(
-    made: Sequence[Table], contents: Contents, sources: Sources, problems: list[str]
+    made: Sequence[Table],
+    contents: Contents,
+    sources: Sources,
+    estimators: Mapping[str, Estimator],
+    problems: list[str],
 ) -> tuple[list[JudgedClaim], list[Section]]:
     try:
         claims, figures = read_claims(sources.claims), Figures(sources.published)
         check_figures(claims, figures, sources.claims)
-        judged = judge_claims(claims, made, contents.studies, figures, sources.conf)
+        judged = judge_claims(claims, made, contents.studies, figures, sources.conf, estimators)
     except (ClaimsError, PublishedError) as error:
         problems.append(_short(error, sources.claims))
         return [], []

@@ -19,6 +19,7 @@ from bnn_ablate.report.claims.declared import Claims, read_claims
 from bnn_ablate.report.claims.figures import Figures
 from bnn_ablate.report.claims.lines import JudgedClaim, Line
 from bnn_ablate.report.claims.verdicts import judge_claims
+from bnn_ablate.report.effects.estimates import estimator_of
 from bnn_ablate.report.published.options import Options
 from bnn_ablate.report.runs import read_stores
 from bnn_ablate.report.tables import make_table
@@ -151,7 +152,8 @@ def judged(root: Path, claims: Claims, published: Path = Path("nowhere")) -> Jud
     """The one claim of ``claims`` by the studies under ``root``."""
     contents = read_stores([root])
     tables = [make_table(name, study_cells(study, contents.runs)) for name, study in contents.studies.items()]
-    (one,) = judge_claims(claims, tables, contents.studies, Figures(published), CONF)
+    estimators = {table.name: estimator_of(table.cells) for table in tables}
+    (one,) = judge_claims(claims, tables, contents.studies, Figures(published), CONF, estimators)
     return one
 
 

@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from effect_factories import Outcomes, cell_of
+from effect_factories import Outcomes, cell_of, effects_by
 from factories import make_record
 
 from bnn_ablate.report.cells import Cell
-from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.tables import make_table
 
@@ -20,7 +19,7 @@ ZERO: dict[str, Any] = {"padding": {"name": "zero", "side": "symmetric"}}
 
 
 def effects_of(*cells: Cell) -> StudyEffects:
-    effects = study_effects(make_table("s", cells), None)
+    effects = effects_by(make_table("s", cells), None)
     assert effects is not None
     return effects
 

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from effect_factories import Outcomes, cell_of, table_of
+from effect_factories import Outcomes, cell_of, effects_by, table_of
 from factories import make_record
 from scipy.stats import ttest_rel
 
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.effects.estimates import FittedApartError, estimator_of
-from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.stats.blocks import NotEstimableError
 from bnn_ablate.report.tables import make_table
@@ -33,7 +32,7 @@ UNEVEN: dict[str, Outcomes] = {
 
 
 def effects_of(*cells: Cell) -> StudyEffects:
-    effects = study_effects(make_table("s", cells), None)
+    effects = effects_by(make_table("s", cells), None)
     assert effects is not None
     return effects
 
@@ -93,7 +92,7 @@ def test_means_and_interactions_are_over_the_cells_that_are_fitted_with_the_base
 
 def test_where_one_cell_spreads_further_each_effect_is_of_its_own_cells() -> None:
     table = table_of(UNEVEN)
-    effects = study_effects(table, None)
+    effects = effects_by(table, None)
     assert effects is not None
     found = {(effect.axes, effect.after): effect.estimate for effect in effects.simple}
     for key, other in ((("scaling",), ("learned",)), WILD), ((("grad",), ("approxsign",)), [5, 6, 6, 6, 6, 5]):
@@ -104,7 +103,7 @@ def test_where_one_cell_spreads_further_each_effect_is_of_its_own_cells() -> Non
 
 
 def test_the_interval_with_images_is_of_the_same_cells() -> None:
-    effects = study_effects(table_of(UNEVEN), None)
+    effects = effects_by(table_of(UNEVEN), None)
     assert effects is not None
     xnor, learned, grad = effects.simple
     assert (xnor.finding, xnor.with_images) == ("no spread seen", None)  # its two cells are alike in each seed

@@ -6,11 +6,10 @@ import csv
 import io
 
 import pytest
-from effect_factories import declare, study_of, table_of
+from effect_factories import declare, effects_by, study_of, table_of
 
 from bnn_ablate.report.effects.grids import effect_grids, interaction_grid, main_grid, model_note, simple_grid
 from bnn_ablate.report.effects.signed import change, points, rate, signed
-from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import CostChange, Effect, StudyEffects
 from bnn_ablate.report.grid import Entry, Grid, Page, Section
 from bnn_ablate.report.into import with_tables
@@ -219,7 +218,7 @@ def test_small_p_values_are_told_to_be_small() -> None:
 
 def test_the_effects_of_a_study_become_tables() -> None:
     cells = {"scaling=none": [5, 6, 7], "scaling=xnor": [6, 8, 8]}
-    effects = study_effects(table_of(cells), study_of(declare({"scaling": "none"})))
+    effects = effects_by(table_of(cells), study_of(declare({"scaling": "none"})))
     assert effects is not None
     (grid,) = effect_grids(effects)
     assert row_of(grid)["points"].text == "+13.33"

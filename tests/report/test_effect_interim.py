@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from effect_factories import Outcomes, declare, run_without, study_of, table_of
+from effect_factories import Outcomes, declare, effects_by, run_without, study_of, table_of
 from factories import make_record
 
-from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.runs import RunState
 from bnn_ablate.report.tables import Table, make_table
@@ -20,7 +19,7 @@ WHY = "interim: some of the declared seeds are neither done nor lost"
 
 def effects_of(table: Table, seeds: range | None) -> StudyEffects:
     study = None if seeds is None else study_of(declare({"scaling": "none"}, seeds=seeds))
-    effects = study_effects(table, study)
+    effects = effects_by(table, study)
     assert effects is not None
     return effects
 

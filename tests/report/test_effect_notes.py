@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-from effect_factories import Outcomes, cell_of, declare, study_of, table_of
+from effect_factories import Outcomes, cell_of, declare, effects_by, study_of, table_of
 from factories import make_record
 
-from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import StudyEffects
 from bnn_ablate.report.tables import make_table
 from bnn_ablate.study import Study
@@ -17,7 +16,7 @@ PAIR = {"scaling=none": [5, 6, 7], "scaling=xnor": [6, 8, 8]}
 
 
 def effects_of(cells: Mapping[str, Outcomes], study: Study | None = None) -> StudyEffects:
-    effects = study_effects(table_of(cells), study)
+    effects = effects_by(table_of(cells), study)
     assert effects is not None
     return effects
 
@@ -146,7 +145,7 @@ def test_a_cell_that_spreads_far_more_than_the_others_is_named() -> None:
 def test_rows_of_the_same_options_count_once() -> None:
     """Two cells that no column tells apart: the labels of a study without configurations."""
     cells = [cell_of("scaling=none", [5, 6]), cell_of("scaling=xnor", [6, 7]), cell_of("scaling=xnor", [7, 9])]
-    effects = study_effects(make_table("s", cells), None)
+    effects = effects_by(make_table("s", cells), None)
     assert effects is not None
     assert effects.simple[0].estimate.value == pytest.approx(10.0)
     assert "1 cell with the options of an earlier one: in no effect." in effects.notes
@@ -166,7 +165,7 @@ def test_the_families_of_holm_are_told_with_their_sizes() -> None:
 
 @pytest.mark.parametrize("data", [{"name": "digits"}, {"name": "synthetic"}, {"name": "cifar10", "limit_test": 100}])
 def test_a_smoke_test_is_told_before_the_findings(data: dict[str, str | int]) -> None:
-    effects = study_effects(table_of(PAIR, data=data), None)
+    effects = effects_by(table_of(PAIR, data=data), None)
     assert effects is not None
     (warning,) = effects.warnings
     assert warning.startswith(f"A smoke test, data={data['name']}: ")
@@ -174,6 +173,6 @@ def test_a_smoke_test_is_told_before_the_findings(data: dict[str, str | int]) ->
 
 
 def test_a_whole_test_set_is_no_smoke_test() -> None:
-    effects = study_effects(table_of(PAIR, data={"name": "cifar10"}), None)
+    effects = effects_by(table_of(PAIR, data={"name": "cifar10"}), None)
     assert effects is not None
     assert effects.warnings == ()

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from effect_factories import cell_of, declare, study_of, table_of
+from effect_factories import cell_of, declare, effects_by, study_of, table_of
 from factories import make_packed, make_record
 
 from bnn_ablate.report.effects import estimates as effect_estimates
-from bnn_ablate.report.effects.study import study_effects
 from bnn_ablate.report.effects.values import Effect, StudyEffects
 from bnn_ablate.report.tables import Table, make_table
 from bnn_ablate.study import Study
@@ -25,7 +24,7 @@ GRID = {
 
 
 def effects_of(table: Table, study: Study | None = None) -> StudyEffects:
-    effects = study_effects(table, study)
+    effects = effects_by(table, study)
     assert effects is not None
     return effects
 
@@ -257,7 +256,7 @@ def test_one_factor_studies_are_known_by_their_cells() -> None:
 
 
 def test_rows_without_a_difference_have_no_effects() -> None:
-    assert study_effects(table_of({"scaling=none": [5, 6]}), None) is None
+    assert effects_by(table_of({"scaling=none": [5, 6]}), None) is None
 
 
 def test_a_study_of_which_nothing_has_run_has_no_effects_yet() -> None:

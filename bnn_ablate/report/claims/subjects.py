@@ -74,7 +74,7 @@ class Subject:
         )
 
 
-def subject_of(table: Table, study: Study, options: Options) -> Subject:
+def subject_of(table: Table, study: Study, options: Options, estimator: Estimator) -> Subject:
     """The cells of ``table``, also those that are planned only, by what ``study`` declared."""
     first = study.declared[0] if study.declared else None
     seeds = {record.seed for cell in table.cells for record in cell.records}
@@ -86,7 +86,6 @@ def subject_of(table: Table, study: Study, options: Options) -> Subject:
     leaves = leaves_of(table.cells, options)
     added = frozenset(seeds) - frozenset(first.seeds) if first is not None else frozenset()
     declared = [replace(cell, runs=tuple(run for run in cell.runs if run.seed not in added)) for cell in table.cells]
-    estimator = estimator_of(table.cells)
     return Subject(
         table=table,
         cells=tuple(_candidate(cell, there) for cell, there in zip(table.cells, leaves, strict=True)),

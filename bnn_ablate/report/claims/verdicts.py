@@ -23,7 +23,7 @@ from bnn_ablate.report.claims.scopes import check_scopes, in_scope
 from bnn_ablate.report.claims.subjects import Subject, subject_of
 from bnn_ablate.report.claims.summary import summed_up
 from bnn_ablate.report.claims.words import price, scope_words, state_words, sweep_commands
-from bnn_ablate.report.effects.estimates import FittedApartError
+from bnn_ablate.report.effects.estimates import Estimator, FittedApartError
 from bnn_ablate.report.notes import SEEDS
 from bnn_ablate.report.published.options import Options, options_of
 from bnn_ablate.report.stats.blocks import Fit, NotEstimableError
@@ -40,14 +40,20 @@ def judge_claims(
     studies: Mapping[str, Study],
     figures: Figures,
     conf: Path,
+    estimators: Mapping[str, Estimator],
 ) -> list[JudgedClaim]:
     """Judge every claim of the file, in its order; runs of no study are in no contrast.
 
-    ``conf`` says what an option stands for. Raises ClaimsError for a scope whose settings it does not have.
+    ``conf`` says what an option stands for; ``estimators`` hold the fits of each table's cells, by its name. Raises
+    ClaimsError for a scope whose settings ``conf`` does not have.
     """
     options = options_of(conf)
     check_scopes(claims, options)
-    subjects = [subject_of(table, studies[table.name], options) for table in tables if table.name in studies]
+    subjects = [
+        subject_of(table, studies[table.name], options, estimators[table.name])
+        for table in tables
+        if table.name in studies
+    ]
     judged = []
     for claim in claims.claims:
         if claim.judged_by == "contrasts":

@@ -10,7 +10,7 @@ from bnn_ablate.analysis import UNDECLARED_MARGIN, Declaration
 from bnn_ablate.report.cells import Cell
 from bnn_ablate.report.effects.confounded import Besides
 from bnn_ablate.report.effects.costs import cost_change
-from bnn_ablate.report.effects.estimates import Estimator, Part, estimator_of
+from bnn_ablate.report.effects.estimates import Estimator, Part
 from bnn_ablate.report.effects.identity import is_identity, part_identity
 from bnn_ablate.report.effects.interim import interim_finding
 from bnn_ablate.report.effects.layout import (
@@ -32,18 +32,20 @@ from bnn_ablate.report.tables import Table
 from bnn_ablate.study import Study
 
 
-def study_effects(table: Table, study: Study | None, conf: Path = Sources.conf) -> StudyEffects | None:
+def study_effects(
+    table: Table, study: Study | None, estimator: Estimator, conf: Path = Sources.conf
+) -> StudyEffects | None:
     """The effects of ``table`` by what its ``study`` declared; None where its rows differ on no axis.
 
-    Main effects and interactions are taken over the cells that have runs and are fitted with the baseline; simple
-    effects that lack some are told. ``conf`` says what an option brings along.
+    ``estimator`` holds the fits of the table's cells. Main effects and interactions are taken over the cells that have
+    runs and are fitted with the baseline; simple effects that lack some are told. ``conf`` says what an option brings
+    along.
     """
     declared = tuple(study.declared) if study is not None else ()
     layout = lay_out(table, declared[0].baseline if declared else {})
     if not layout.axes:
         return None
     done = {place for place, cell in enumerate(table.cells) if cell.records}
-    estimator = estimator_of(table.cells)
     home = _home(layout, estimator)
     context = _Context(
         cells=table.cells,
