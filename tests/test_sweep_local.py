@@ -75,6 +75,12 @@ def test_with_gpus_there_is_one_run_for_as_many_as_it_asks_for(monkeypatch, make
             jobs_at_a_time(n_jobs, [make_settings(*TINY), make_settings(*TINY, *gpu, "trainer.devices=4")])
 
 
+def test_a_gpu_that_is_named_several_times_trains_several_runs(monkeypatch, make_settings):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,0,0")
+    settings = make_settings(*TINY, "trainer=gpu", "trainer.binary_forward=float")
+    assert jobs_at_a_time("auto", [settings]) == len(processor.gpus()) == 3
+
+
 def test_gpus_are_asked_of_the_drivers_own_tool(monkeypatch, tmp_path):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     tool = tmp_path / "nvidia-smi"

@@ -81,7 +81,8 @@ def test_a_header_is_complete_and_names_its_own_command(name):
     header = header_of(name)
     words = header.command.split()
     assert words[:4] == ["python", "-m", "bnn_ablate", f"+sweeps={name}"]
-    assert words[4:] == (["data.root=/images", "trainer=gpu"] if name.endswith("_imagenet") else [])
+    on_a_gpu = {"_imagenet": ["data.root=/images", "trainer=gpu"], "_full_width_short": ["trainer=gpu"]}
+    assert words[4:] == next((rest for ending, rest in on_a_gpu.items() if name.endswith(ending)), [])
     assert header.question[-1] in "?."
     assert header.table[-1] == header.expected[-1] == "."
     assert max(len(line) for line in text_of(name).splitlines()) <= 120
