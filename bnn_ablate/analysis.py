@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, field
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -36,6 +37,7 @@ def same_option(one: str, other: str) -> bool:
     return one == other or _value(one) == _value(other)
 
 
+@cache  # a report compares the same few texts thousands of times
 def _value(text: str) -> Any:
     """What a text stands for; true and false stay words, which are 1 and 0 in Python."""
     if text in ("true", "false"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import isclose
 
+from bnn_ablate.analysis import same_option
 from bnn_ablate.report.claims.declared import Contrast
 
 #: Only cells with a record say these: where one says nothing they are no difference.
@@ -91,7 +92,7 @@ def best_context(matches: Sequence[Match], cells: Sequence[Candidate], baseline:
 
     def distance(match: Match) -> int:
         context = dict(match.context)
-        return sum(not _same(context[key], option) for key, option in baseline.items() if key in context)
+        return sum(not same_option(context[key], option) for key, option in baseline.items() if key in context)
 
     nearest = min(matches, key=distance)
     return [match for match in matches if match.context == nearest.context]
@@ -134,12 +135,7 @@ def _sets(
 
 
 def _has(leaves: Leaves, asked: Leaves) -> bool:
-    return all(_same(leaves.get(key), option) for key, option in asked.items())
-
-
-def _same(leaf: str | None, option: str) -> bool:
-    """``1`` and ``1.0`` are one number."""
-    return leaf == option or (leaf is not None and number(leaf) is not None and number(leaf) == number(option))
+    return all(key in leaves and same_option(leaves[key], option) for key, option in asked.items())
 
 
 def number(text: str) -> float | None:
