@@ -131,6 +131,8 @@ class _Sign(torch.autograd.Function):
 
 def nonnegative(x: Tensor) -> Tensor:
     """1 where x >= 0, else 0, as a tensor of x's shape, dtype and memory format."""
+    if torch.compiler.is_compiling():  # an ``out`` would end the compiler's graph here
+        return (x >= 0).to(x.dtype)
     # One vectorised pass; x >= 0 gives a bool tensor instead, several times slower to make and to convert.
     return torch.ge(x, 0, out=torch.empty_like(x))
 

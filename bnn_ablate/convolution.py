@@ -287,7 +287,10 @@ class _OnFloats(torch.autograd.Function):
             if wants_x:
                 height, width = part.shape[2:]
                 g_a = g_a[:, :, top : top + height, left : left + width]
-                torch.mul(g_a, how.window(part), out=out)
+                if torch.compiler.is_compiling():  # an ``out`` would end the compiler's graph here
+                    out.copy_(g_a * how.window(part))
+                else:
+                    torch.mul(g_a, how.window(part), out=out)
             if wants_weight:
                 g_w = g_w_part if g_w is None else g_w.add_(g_w_part)
                 g_sum = g_sum_part if g_sum is None else g_sum.add_(g_sum_part)

@@ -135,6 +135,12 @@ class QuantizedConv2d(nn.Module, ABC):
         )
 
 
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # older compilers end their graph at the question
+def has_autocast(device: str) -> bool:
+    """Whether a type of device knows autocast."""
+    return torch.amp.is_autocast_available(device)
+
+
 class BinaryConv2d(QuantizedConv2d):
     """A convolution whose input and weight are signs, as one step of :mod:`bnn_ablate.convolution`.
 
@@ -147,7 +153,7 @@ class BinaryConv2d(QuantizedConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         device = x.device.type
-        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        autocast = has_autocast(device) and torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else x.dtype
         y = binary_convolution(x, self.weight, self.arithmetic(dtype, x.shape[2], x.shape[3]))
         return self._scaled(y, x)
